@@ -1,0 +1,137 @@
+//! Writes the seed corpus: `seeds DIR` makes DIR/TARGET/NAME. Run it after a change of the format.
+
+use statedir::base::{Chain, Epoch, Id, Lsn, Nanos, SegmentId};
+use statedir::format::{Batch, Control, GroupHeader, Kind, Seal, SegmentHeader, group};
+use statedir_fuzz::seed_store;
+use std::path::{Path, PathBuf};
+
+fn main() -> std::io::Result<()> {
+    let target = std::env::args_os().nth(1).map(PathBuf::from).expect("usage: seeds DIR");
+    let write = |name: &str, seed: &str, bytes: &[u8]| -> std::io::Result<()> {
+        let dir = target.join(name);
+        std::fs::create_dir_all(&dir)?;
+        std::fs::write(dir.join(seed), bytes)
+    };
+    let saves = saves();
+    write("segment_header", "made", &header().encode())?;
+    write("group", "saves", &saves)?;
+    write("canary", "saves", &saves)?;
+    write("group", "start", &start())?;
+    write("batch", "ops", &batch().encode())?;
+    // The rest of a slot is zeros, which the target adds.
+    write("control", "slots", &control().encode()[..280])?;
+    let image = seed_store().image();
+    for name in image.names().iter().filter(|name| name.starts_with("snap-")).take(1) {
+        let bytes = image.read(name);
+        let footer_at = bytes.len().next_multiple_of(4096) - 4096;
+        let len = u64::from_le_bytes(bytes[136..144].try_into().expect("eight bytes"));
+        let footer = &bytes[footer_at_of(&bytes, footer_at)..][..len as usize];
+        write("snapshot", "made", &[&bytes[..168], footer].concat())?;
+    }
+    for (seed, name) in [("control", "CONTROL"), ("lock", "LOCK")] {
+        write("names", seed, name.as_bytes())?;
+    }
+    write("names", "segment", b"log-0000000001-0000000002")?;
+    write("names", "snapshot", b"snap-0000000001-00000000000000000004")?;
+    write_programs(&target)
+}
+
+/// Programs of changes and of steps, by hand: each kind once.
+fn write_programs(target: &Path) -> std::io::Result<()> {
+    let directory: [(&str, &[u8]); 7] = [
+        ("sound", &[0]),
+        ("copy", &[1]),
+        ("torn", &[0, 3, 0, 5, 100, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("mended", &[2, 3, 0, 2, 100, 0, 2, 9, 9, 9]),
+        ("cut", &[0, 3, 4, 3, 10, 0]),
+        ("lost", &[0, 3, 5, 0, 0, 0]),
+        ("renamed", &[1, 3, 7, 0, 0, 0, 251, 252, 0, 4, 7, 0, 0, 0, 2, 255, 2]),
+    ];
+    for (name, bytes) in directory {
+        std::fs::create_dir_all(target.join("directory"))?;
+        std::fs::write(target.join("directory").join(name), bytes)?;
+    }
+    let model: [(&str, &[u8]); 3] = [
+        ("saves", &[0, 0, 2, 1, 3, 20, 17, 2, 200, 1, 1, 0, 3, 9, 1, 11, 2, 1, 1, 1, 5]),
+        ("snapshots", &[1, 0, 1, 1, 1, 99, 6, 7, 0, 1, 33, 2, 255, 6, 7, 9, 1, 10, 9, 2, 11]),
+        ("large", &[0, 0, 1, 1, 1, 255, 0, 1, 1, 1, 255, 8, 0, 1, 1, 1, 255, 11, 6, 10]),
+    ];
+    for (name, bytes) in model {
+        std::fs::create_dir_all(target.join("model"))?;
+        std::fs::write(target.join("model").join(name), bytes)?;
+    }
+    Ok(())
+}
+
+/// Where the footer starts: behind the records, whose length the header says.
+fn footer_at_of(bytes: &[u8], limit: usize) -> usize {
+    let len = u64::from_le_bytes(bytes[128..136].try_into().expect("eight bytes"));
+    (4096 + (len as usize).next_multiple_of(4096)).min(limit)
+}
+
+fn header() -> SegmentHeader {
+    SegmentHeader {
+        cluster: Id([1; 16]),
+        incarnation: Id([2; 16]),
+        id: SegmentId { epoch: Epoch(1), ordinal: 2 },
+        nonce: 3,
+        created: Nanos(4),
+        prewritten: 16384,
+    }
+}
+
+fn batch() -> Batch {
+    let mut batch = Batch::new();
+    batch.put("jobs", b"key", b"value").expect("valid");
+    batch.delete("jobs", b"gone").expect("valid");
+    batch
+}
+
+fn encode(kind: Kind, saves: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; group::HEADER_LEN];
+    bytes.extend(payload);
+    let header = GroupHeader {
+        kind,
+        payload_len: payload.len() as u32,
+        saves,
+        epoch: Epoch(1),
+        first_lsn: Lsn(5),
+        time: Nanos(6),
+        watermark: Lsn(4),
+        prev: Chain([7; 16]),
+    };
+    header.encode_into(7, &mut bytes);
+    bytes
+}
+
+fn saves() -> Vec<u8> {
+    encode(Kind::Saves, 2, &[batch().encode(), batch().encode()].concat())
+}
+
+fn start() -> Vec<u8> {
+    let seal = Seal {
+        segment: SegmentId { epoch: Epoch(1), ordinal: 1 },
+        offset: 8192,
+        lsn: Lsn(4),
+        chain: Chain([7; 16]),
+        incarnation: Id([2; 16]),
+    };
+    encode(Kind::EpochStart, 0, &seal.encode())
+}
+
+fn control() -> Control {
+    Control {
+        sequence: 2,
+        cluster: Id([1; 16]),
+        incarnation: Id([2; 16]),
+        epoch: Epoch(1),
+        watermark: Lsn(4),
+        replica: false,
+        written: Nanos(5),
+        handle: vec![6; 20],
+        ancestors: vec![statedir::format::Ancestor {
+            incarnation: Id([7; 16]),
+            last_epoch: Epoch(1),
+        }],
+    }
+}

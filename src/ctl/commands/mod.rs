@@ -1,0 +1,49 @@
+//! One file per command, or per family of commands.
+
+pub mod apply;
+pub mod compact;
+pub mod du;
+pub mod dump;
+pub mod get;
+pub mod init;
+pub mod log;
+pub mod ls;
+pub mod pages;
+pub mod put;
+pub mod repair;
+pub mod snapshot;
+pub mod status;
+pub mod verify;
+
+use crate::ctl::args::Command;
+use crate::ctl::exit::Exit;
+use crate::ctl::failure::Failure;
+use crate::ctl::output::Output;
+use crate::ctl::session::Session;
+
+/// Runs a command.
+///
+/// # Errors
+/// Why it ended early.
+pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(init) => init.run(session, output),
+        Command::Status(status) => status.run(session, output),
+        Command::Put(put) => put.run(session, output),
+        Command::Get(get) => get.run(session, output),
+        Command::Delete(delete) => delete.run(session, output),
+        Command::Apply(apply) => apply.run(session, output),
+        Command::Ls(ls) => ls.run(session, output),
+        Command::Cat(cat) => cat.run(session, output),
+        Command::Log(log) => log.run(session, output),
+        Command::Dump(dump) => dump.run(session, output),
+        Command::Du(du) => du.run(session, output),
+        Command::Verify(verify) => verify.run(session, output),
+        Command::Snapshots(snapshots) => snapshots.run(session, output),
+        Command::Snapshot(snapshot) => snapshot.run(session, output),
+        Command::Compact(compact) => compact.run(session, output),
+        Command::Repair(repair) => repair.run(session, output),
+        Command::Completion(completion) => completion.run(output),
+        Command::Man(man) => man.run(output),
+    }
+}

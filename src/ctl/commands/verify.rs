@@ -1,0 +1,120 @@
+//! `verify`: checks what is on disk, beside a writer too.
+
+use crate::ctl::exit::Exit;
+use crate::ctl::failure::Failure;
+use crate::ctl::notes;
+use crate::ctl::output::Output;
+use crate::ctl::session::Session;
+use crate::ctl::text;
+use crate::store::{Finding, Level, Verified, verify};
+use clap::Args;
+use serde_json::json;
+
+/// Checks what is on disk. 3: something is damaged or was set aside, and nothing is lost;
+/// 4: something durable is lost.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// What opening checks: control file, newest snapshot, the log behind it (the default).
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Every group with its chain, every record of every snapshot.
+    #[arg(long)]
+    full: bool,
+}
+
+impl Verify {
+    /// Runs the command.
+    pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        let level = if self.full { Level::Full } else { Level::Quick };
+        let verified = verify(session.dir()?, level).map_err(|error| session.opening(&error))?;
+        session.warn_of_others();
+        notes::of(&verified.report).iter().for_each(|note| session.warn(note));
+        if let Some(note) = notes::strangers(&verified.report) {
+            session.warn(&note);
+        }
+        for finding in &verified.findings {
+            session.warn(&format!("warning: {}", sentence(finding)));
+        }
+        let degraded = degraded(&verified);
+        if session.json() {
+            output.object(&object(&verified, self.full, degraded))?;
+        } else {
+            output.line(line(&verified))?;
+        }
+        if !degraded {
+            return Ok(Exit::Ok);
+        }
+        let (message, next) = remedy(session, &verified);
+        Err(Failure::new(Exit::Degraded, message, next))
+    }
+}
+
+fn degraded(verified: &Verified) -> bool {
+    let report = &verified.report;
+    report.degraded() || report.set_aside.is_some() || !verified.findings.is_empty()
+}
+
+/// `81234 groups ok; torn tail 37 B (normal); snapshots 9/9 ok`
+fn line(verified: &Verified) -> String {
+    let mut parts = vec![format!("{} ok", text::count(verified.groups, "group"))];
+    if let Some((_, _, len)) = &verified.report.torn_tail {
+        parts.push(format!("torn tail {} (normal)", text::bytes(*len)));
+    }
+    if let Some((_, _, len)) = &verified.report.set_aside {
+        parts.push(format!("copy: {} set aside", text::bytes(*len)));
+    }
+    let (ok, all) = (verified.snapshots_ok, verified.snapshots);
+    parts.push(format!("snapshots {ok}/{all} ok"));
+    let elsewhere = verified.findings.len() as u64 - (all - ok);
+    if elsewhere > 0 {
+        parts.push(format!("{} in the log", text::count(elsewhere, "finding")));
+    }
+    parts.join("; ")
+}
+
+fn sentence(finding: &Finding) -> String {
+    let Finding { file, offset, lsn, what } = finding;
+    let lsn = lsn.map_or_else(String::new, |lsn| format!(" lsn {lsn}"));
+    format!("{file} offset {offset}{lsn}: {what}; the newest state does not need it")
+}
+
+fn remedy(session: &Session, verified: &Verified) -> (&'static str, String) {
+    if !verified.report.damaged_snapshots.is_empty() {
+        return ("damaged, nothing is lost", session.next("repair"));
+    }
+    if verified.findings.is_empty() {
+        return ("a copy that ends before what it caught of later saves", session.next("log -n 1"));
+    }
+    ("damaged, only older states are lost", session.next("snapshot create"))
+}
+
+fn object(verified: &Verified, full: bool, degraded: bool) -> serde_json::Value {
+    let place = |place: &Option<(String, u64, u64)>| {
+        place
+            .as_ref()
+            .map(|(file, offset, bytes)| json!({"file": file, "offset": offset, "bytes": bytes}))
+    };
+    let findings = verified.findings.iter().map(|finding| {
+        json!({
+            "file": finding.file,
+            "offset": finding.offset,
+            "lsn": finding.lsn.map(|lsn| lsn.0),
+            "what": finding.what,
+        })
+    });
+    json!({
+        "level": if full { "full" } else { "quick" },
+        "ok": !degraded,
+        "lsn": verified.lsn.0,
+        "segments": verified.segments,
+        "groups": verified.groups,
+        "saves": verified.saves,
+        "snapshots": verified.snapshots,
+        "snapshots_ok": verified.snapshots_ok,
+        "torn_tail": place(&verified.report.torn_tail),
+        "set_aside": place(&verified.report.set_aside),
+        "one_slot": verified.report.one_slot,
+        "findings": findings.collect::<Vec<_>>(),
+        "oldest_lsn": verified.history.oldest_lsn.0,
+    })
+}

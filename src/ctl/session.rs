@@ -1,0 +1,194 @@
+//! One run of the tool on one directory: opens it for reading or for writing, and says on stderr
+//! what it found on the way.
+//!
+//! Invariant: what only reads never takes the lock and never changes a file.
+
+use crate::base::Local;
+use crate::ctl::args::Common;
+use crate::ctl::exit::Exit;
+use crate::ctl::failure::Failure;
+use crate::ctl::notes;
+use crate::ctl::output::say;
+use crate::ctl::text;
+use crate::ctl::time::When;
+use crate::store::{At, OpenError, Options, Reader, Store, View};
+use serde_json::json;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a busy lock is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// One run of the tool.
+#[derive(Debug)]
+pub struct Session {
+    common: Common,
+}
+
+impl Session {
+    /// A run with these options.
+    #[must_use]
+    pub fn new(common: Common) -> Session {
+        Session { common }
+    }
+
+    /// The state directory.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where none is named.
+    pub fn dir(&self) -> Result<&Path, Failure> {
+        let named = self.common.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
+        named.ok_or_else(|| {
+            let message = "no state directory: neither -C DIR nor $STATECTL_DIR is given";
+            Failure::new(Exit::Usage, message, "export STATECTL_DIR=DIR")
+        })
+    }
+
+    /// Whether JSON is wanted.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.common.json
+    }
+
+    /// Whether tables have a header line.
+    #[must_use]
+    pub fn header(&self) -> bool {
+        !self.common.noheader
+    }
+
+    /// Whether progress may be shown.
+    #[must_use]
+    pub fn progress(&self) -> bool {
+        !self.common.quiet && !self.common.no_progress && io::stderr().is_terminal()
+    }
+
+    /// How long to wait, if that was said.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.common.timeout
+    }
+
+    /// A command line for this directory, for people to run next.
+    #[must_use]
+    pub fn next(&self, rest: &str) -> String {
+        format!("statectl -C {} {rest}", self.quoted_dir())
+    }
+
+    /// The directory as a shell reads it.
+    #[must_use]
+    pub fn quoted_dir(&self) -> String {
+        let dir = self.common.dir.as_ref();
+        dir.map_or_else(|| "DIR".to_owned(), |dir| text::shell(dir.as_os_str()).into_owned())
+    }
+
+    /// Says something on stderr that does not end the command.
+    pub fn warn(&self, warning: &str) {
+        if self.common.quiet {
+            return;
+        }
+        let warning = text::one_line(warning);
+        if self.json() {
+            say(json!({"warning": warning}));
+        } else {
+            say(format_args!("statectl: {warning}"));
+        }
+    }
+
+    /// Opens the directory for reading. A writer may be at work there.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn read(&self) -> Result<Reader, Failure> {
+        let reader = Reader::open(self.dir()?).map_err(|error| self.opening(&error))?;
+        self.warn_of_others();
+        notes::of(reader.report()).iter().for_each(|note| self.warn(note));
+        Ok(reader)
+    }
+
+    /// Says on stderr that others may enter the directory, if they may.
+    pub fn warn_of_others(&self) {
+        if let Some(exposed) = self.exposed() {
+            self.warn(&format!("warning: {exposed}"));
+        }
+    }
+
+    /// What is wrong with the directory's permissions, and what mends it.
+    #[must_use]
+    pub fn exposed(&self) -> Option<String> {
+        let mode = self.dir().ok()?.metadata().ok()?.permissions().mode() & 0o777;
+        let dir = self.quoted_dir();
+        (mode & 0o077 != 0).then(|| {
+            format!("the directory is open to others (mode {mode:03o}); next: chmod 700 {dir}")
+        })
+    }
+
+    /// Opens the directory for writing, waiting for the lock as long as `--timeout` says.
+    ///
+    /// # Errors
+    /// Why it cannot be opened; [`Exit::Busy`] if another process writes it.
+    pub fn write(&self, options: &Options) -> Result<Store, Failure> {
+        let dir = self.dir()?;
+        let started = Instant::now();
+        let patience = self.timeout().unwrap_or_default();
+        loop {
+            match Store::open(dir, options.clone(), Arc::new(Local)) {
+                Err(OpenError::Locked) if started.elapsed() < patience => thread::sleep(RETRY),
+                Err(error) => return Err(self.opening(&error)),
+                Ok(store) => {
+                    notes::of(store.report()).iter().for_each(|note| self.warn(note));
+                    return Ok(store);
+                }
+            }
+        }
+    }
+
+    /// Closes a store.
+    ///
+    /// # Errors
+    /// [`Exit::Degraded`]: what could not be done. Everything acknowledged is safe, so that this is
+    /// no reason to save again.
+    pub fn close(&self, store: Store) -> Result<(), Failure> {
+        store.close().map_err(|error| {
+            let message = format!("{error}; what was acknowledged is durable");
+            Failure::new(Exit::Degraded, message, self.next("verify"))
+        })
+    }
+
+    /// The state at a point in the history; without one, the newest.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`] outside the retained history.
+    pub fn view(&self, reader: &Reader, at: Option<When>) -> Result<View, Failure> {
+        let at = match at {
+            None | Some(When::Latest) => return Ok(reader.view().clone()),
+            Some(When::Lsn(lsn)) => At::Lsn(lsn),
+            Some(When::Time(time)) => At::Time(time),
+            Some(When::Snapshot(epoch, lsn)) => {
+                let snapshots = &reader.directory().snapshots;
+                if !snapshots.iter().any(|s| (s.epoch, s.lsn) == (epoch, lsn)) {
+                    let message = "there is no such snapshot";
+                    return Err(Failure::new(Exit::NotFound, message, self.next("snapshots")));
+                }
+                At::Lsn(lsn)
+            }
+        };
+        reader.at(at).map_err(|error| self.reading(&error))
+    }
+
+    /// Whether a person agrees. Where nobody can be asked, the command line is the answer.
+    #[must_use]
+    pub fn agreed(&self, question: &str) -> bool {
+        let asked = !self.common.yes && io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !asked {
+            return true;
+        }
+        drop(write!(io::stderr(), "{question} [y/N] "));
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+}

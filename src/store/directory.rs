@@ -1,0 +1,238 @@
+//! What a state directory holds: facts only, nothing is decided and nothing written here.
+//!
+//! Invariant: names that are not ours are counted and never opened; what cannot be read is a fact.
+
+use crate::base::limits::BLOCK;
+use crate::base::{Epoch, Lsn, Nanos, SegmentId};
+use crate::disk::{Access, Disk, File};
+use crate::format::segment::FIRST_GROUP;
+use crate::format::snapshot::HEADER_LEN;
+use crate::format::{
+    Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader,
+};
+use crate::format::{control, names};
+use crate::log::Groups;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// The control file as it was found.
+#[derive(Clone, Debug)]
+pub struct ControlFacts {
+    /// Newest first.
+    pub slots: [Result<Control, FormatError>; 2],
+    /// When the file was last modified.
+    pub modified: Nanos,
+    /// Whether this is the very file that was written, not a copy; true where nobody can tell.
+    pub original: bool,
+}
+
+/// A segment as it was found.
+#[derive(Clone, Debug)]
+pub struct SegmentFacts {
+    /// Epoch and ordinal, from the name.
+    pub id: SegmentId,
+    /// Length in bytes.
+    pub len: u64,
+    /// Bytes that it occupies.
+    pub allocated: u64,
+    /// When it was last modified.
+    pub modified: Nanos,
+    /// Its first block.
+    pub header: Result<SegmentHeader, FormatError>,
+    /// The first group, if it is whole.
+    pub first: Option<GroupHeader>,
+    /// The seal, if the first group starts an epoch.
+    pub seal: Option<Seal>,
+}
+
+impl SegmentFacts {
+    /// The file's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        FileName::Segment(self.id).to_string()
+    }
+
+    /// Opens the file for reading.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(&self, disk: &dyn Disk) -> io::Result<Arc<dyn File>> {
+        disk.open(&self.name(), Access::Read)
+    }
+}
+
+/// A snapshot as it was found: its header only.
+#[derive(Clone, Debug)]
+pub struct SnapshotFacts {
+    /// The writer's epoch, from the name.
+    pub epoch: Epoch,
+    /// The LSN, from the name.
+    pub lsn: Lsn,
+    /// Length in bytes.
+    pub len: u64,
+    /// Bytes that it occupies.
+    pub allocated: u64,
+    /// When it was last modified.
+    pub modified: Nanos,
+    /// Its first block; [`FormatError::Blank`] if it was never finished.
+    pub header: Result<SnapshotHeader, FormatError>,
+}
+
+impl SnapshotFacts {
+    /// The file's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        FileName::Snapshot { epoch: self.epoch, lsn: self.lsn }.to_string()
+    }
+}
+
+/// Everything in the directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// The control file, if there is one.
+    pub control: Option<ControlFacts>,
+    /// Segments by id.
+    pub segments: BTreeMap<SegmentId, SegmentFacts>,
+    /// Snapshots by LSN, then epoch, ascending.
+    pub snapshots: Vec<SnapshotFacts>,
+    /// Names that are not ours.
+    pub strangers: Vec<String>,
+}
+
+impl Directory {
+    /// Looks at every file. A file that vanishes meanwhile was superseded: it is left out.
+    ///
+    /// # Errors
+    /// Those of the file system, for the directory and the control file.
+    pub fn read(disk: &dyn Disk) -> io::Result<Directory> {
+        let mut found = Directory {
+            control: None,
+            segments: BTreeMap::new(),
+            snapshots: Vec::new(),
+            strangers: Vec::new(),
+        };
+        let mut entries = disk.list()?;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        for entry in entries {
+            match FileName::parse(&entry.name).filter(|_| entry.regular) {
+                Some(FileName::Control) => found.control = Some(read_control(disk)?),
+                Some(FileName::Lock) => {}
+                Some(FileName::Segment(id)) => {
+                    let Some((header, first)) = look(disk, &entry.name, SegmentHeader::decode)?
+                    else {
+                        continue;
+                    };
+                    let first = header.as_ref().ok().and_then(|header| first_group(first, header));
+                    let facts = SegmentFacts {
+                        id,
+                        len: entry.len,
+                        allocated: entry.allocated,
+                        modified: entry.modified,
+                        header: header.and_then(|header| same(header.id == id, header)),
+                        first: first.map(|(group, _)| group),
+                        seal: first.and_then(|(_, seal)| seal),
+                    };
+                    found.segments.insert(id, facts);
+                }
+                Some(FileName::Snapshot { epoch, lsn }) => {
+                    let Some((header, _)) = look(disk, &entry.name, SnapshotHeader::decode)? else {
+                        continue;
+                    };
+                    found.snapshots.push(SnapshotFacts {
+                        epoch,
+                        lsn,
+                        len: entry.len,
+                        allocated: entry.allocated,
+                        modified: entry.modified,
+                        header: header.and_then(|header| {
+                            same((header.epoch, header.lsn) == (epoch, lsn), header)
+                        }),
+                    });
+                }
+                None => found.strangers.push(entry.name),
+            }
+        }
+        found.snapshots.sort_by_key(|snapshot| (snapshot.lsn, snapshot.epoch));
+        Ok(found)
+    }
+
+    /// Whether anything but control and lock file is here.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        !self.segments.is_empty() || !self.snapshots.is_empty()
+    }
+
+    /// The greatest epoch in names and in the control file.
+    #[must_use]
+    pub fn greatest_epoch(&self) -> Epoch {
+        let slots = self.control.iter().flat_map(|control| &control.slots);
+        let slots = slots.filter_map(|slot| slot.as_ref().ok().map(|slot| slot.epoch));
+        let segments = self.segments.keys().map(|id| id.epoch);
+        let snapshots = self.snapshots.iter().map(|snapshot| snapshot.epoch);
+        slots.chain(segments).chain(snapshots).max().unwrap_or_default()
+    }
+
+    /// The greatest ordinal in names.
+    #[must_use]
+    pub fn greatest_ordinal(&self) -> u64 {
+        self.segments.keys().map(|id| id.ordinal).max().unwrap_or(0)
+    }
+}
+
+fn same<T>(agrees: bool, value: T) -> Result<T, FormatError> {
+    if agrees { Ok(value) } else { Err(FormatError::Field("name")) }
+}
+
+/// What a file's first block says, and the open file.
+type Looked<T> = (Result<T, FormatError>, Arc<dyn File>);
+
+/// Opens a file and decodes its first block; `None` if it is gone.
+fn look<T>(
+    disk: &dyn Disk,
+    name: &str,
+    decode: impl Fn(&[u8]) -> Result<T, FormatError>,
+) -> io::Result<Option<Looked<T>>> {
+    let file = match disk.open(name, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut block = [0; BLOCK];
+    let header = match file.read_at(&mut block, 0) {
+        // Shorter than a header: it was being made.
+        Ok(got) if got < HEADER_LEN && block.iter().all(|byte| *byte == 0) => {
+            Err(FormatError::Blank)
+        }
+        Ok(got) => decode(&block[..got]),
+        Err(_) => Err(FormatError::Field("unreadable sector")),
+    };
+    Ok(Some((header, file)))
+}
+
+fn first_group(file: Arc<dyn File>, header: &SegmentHeader) -> Option<(GroupHeader, Option<Seal>)> {
+    let mut groups = Groups::new(file, *header, FIRST_GROUP);
+    groups.look().ok()?;
+    let group = groups.take();
+    Some((group.header, group.seal()))
+}
+
+pub(crate) fn read_control(disk: &dyn Disk) -> io::Result<ControlFacts> {
+    let file = disk.open(names::CONTROL, Access::Read)?;
+    let modified = file.modified()?;
+    let mut bytes = vec![0; control::FILE_LEN];
+    // Each slot by itself: a bad sector under one must not hide the other.
+    for slot in bytes.chunks_mut(control::SLOT_LEN).enumerate() {
+        let at = (slot.0 * control::SLOT_LEN) as u64;
+        if file.read_at(slot.1, at).is_err() {
+            slot.1.fill(0);
+        }
+    }
+    let slots = control::slots(&bytes);
+    let handle = disk.handle(names::CONTROL)?;
+    let original = slots[0].as_ref().is_ok_and(|slot| match &handle {
+        Some(handle) => slot.handle.is_empty() || slot.handle == *handle,
+        None => true,
+    });
+    Ok(ControlFacts { slots, modified, original })
+}

@@ -1,0 +1,240 @@
+//! What can go wrong, with the facts that an operator needs. Sentences belong to `ctl`.
+
+use crate::base::limits::TABLES_MAX;
+use crate::base::{Epoch, Fenced, Id, Lsn, Nanos};
+use crate::format::{BatchError, FormatError};
+use crate::log::Stop;
+use crate::snapshot::SnapshotError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// Why a save is not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The save certainly was not and will not be applied.
+    #[error("save refused: {0}")]
+    Refused(Refusal),
+    /// It may have been applied: the next open decides. The store takes no more saves.
+    #[error("save's fate unknown until the store is opened again: {0}")]
+    Unknown(Poison),
+}
+
+/// Why a save was not even tried.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No room on the file system. Saves work again once there is some.
+    #[error("no room on the file system: {0}")]
+    NoRoom(Arc<io::Error>),
+    /// A limit of the format.
+    #[error(transparent)]
+    Limit(#[from] BatchError),
+    /// The store has, or had since it was opened, as many tables as it can.
+    #[error("table {0:?} would be one more than {TABLES_MAX}")]
+    Tables(String),
+    /// An earlier failure: this writer takes no more saves.
+    #[error("the writer has stopped: {0}")]
+    Stopped(Poison),
+    /// The store is being closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What ended a writer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Poison {
+    /// Writing or flushing a group failed. An fsync is never retried: what it did not flush may
+    /// be gone from memory although the next one succeeds.
+    #[error("a group could not be flushed: {0}; open the store again")]
+    Flush(Arc<io::Error>),
+    /// Another writer reigns.
+    #[error(transparent)]
+    Fenced(Fenced),
+}
+
+/// Damage: bytes that are not what was durable once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// The first save that is lost with it.
+    pub lsn: Lsn,
+    /// The last save that is whole without it.
+    pub survives: Lsn,
+    /// What stands there.
+    pub found: Found,
+    /// What says that more must be there.
+    pub because: Evidence,
+}
+
+/// What stands where a group should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Zeros or the end of the file.
+    Nothing,
+    /// Something else.
+    Bad(FormatError),
+    /// It cannot be read.
+    Unreadable(io::ErrorKind),
+    /// The file is missing.
+    Missing,
+    /// A snapshot whose bytes are damaged.
+    Snapshot(String),
+}
+
+impl From<Stop> for Found {
+    fn from(stop: Stop) -> Found {
+        match stop {
+            Stop::Blank => Found::Nothing,
+            Stop::Bad(error) => Found::Bad(error),
+            Stop::Unreadable(kind) => Found::Unreadable(kind),
+        }
+    }
+}
+
+/// What says that saves were durable which are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The control file's watermark.
+    Watermark(Lsn),
+    /// A snapshot was made at this LSN.
+    Snapshot(Lsn),
+    /// A good group further on, in the segment of this ordinal at this offset.
+    LaterGroup {
+        /// The segment's ordinal.
+        ordinal: u64,
+        /// Where it stands.
+        offset: u64,
+    },
+    /// A segment that a snapshot goes on in is not there.
+    Resume,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} offset {} lsn {}: ", self.file, self.offset, self.lsn)?;
+        match &self.found {
+            Found::Nothing => f.write_str("nothing is written there"),
+            Found::Bad(error) => error.fmt(f),
+            Found::Unreadable(kind) => write!(f, "cannot be read ({kind})"),
+            Found::Missing => f.write_str("the file is missing"),
+            Found::Snapshot(text) => f.write_str(text),
+        }?;
+        match self.because {
+            Evidence::Watermark(lsn) => write!(f, ", but lsn {lsn} was durable")?,
+            Evidence::Snapshot(lsn) => write!(f, ", but a snapshot was made at lsn {lsn}")?,
+            Evidence::LaterGroup { ordinal, offset } => {
+                write!(f, ", but later saves stand in segment {ordinal} at offset {offset}")?;
+            }
+            Evidence::Resume => f.write_str(", but a snapshot's log goes on there")?,
+        }
+        write!(f, "; saves up to lsn {} survive", self.survives)
+    }
+}
+
+/// Why a directory is not opened. Nothing in it was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No store is here: the directory holds neither control file nor data.
+    #[error("no store in this directory")]
+    NotAStore,
+    /// Creating one was asked for where something is.
+    #[error("the directory is not empty: {0} is in it")]
+    NotEmpty(String),
+    /// Another process writes here.
+    #[error("another process has this store open for writing")]
+    Locked,
+    /// Others than the owner may enter the directory.
+    #[error("the directory is open to others (mode {mode:03o})")]
+    Permissions {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Both slots of the control file are unusable, and there are data beside it.
+    #[error("both slots of the control file are unusable: {0}")]
+    Control(FormatError),
+    /// Written by a newer statedir.
+    #[error("{file}: {source}")]
+    TooNew {
+        /// The file.
+        file: String,
+        /// What it needs.
+        source: FormatError,
+    },
+    /// Files of another history are in the directory.
+    #[error("{file} belongs to another history ({incarnation})")]
+    Foreign {
+        /// The file.
+        file: String,
+        /// Its incarnation.
+        incarnation: Id,
+    },
+    /// Something durable is damaged or missing.
+    #[error("{0}")]
+    Corruption(Box<Damage>),
+    /// More adoptions than a control file remembers.
+    #[error("this directory was adopted too often since its last snapshot")]
+    Adoptions,
+    /// The epoch granted is not above one that wrote here.
+    #[error("epoch {granted} is granted, but epoch {seen} has written here")]
+    Epoch {
+        /// What the authority granted.
+        granted: Epoch,
+        /// The greatest one found.
+        seen: Epoch,
+    },
+    /// Another writer reigns.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+    /// The file system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// File or act.
+        what: String,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
+        let what = what.into();
+        move |source| OpenError::Io { what, source: Arc::new(source) }
+    }
+}
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The LSN or time lies outside the retained history.
+    #[error("outside the retained history: lsn {oldest} to {newest}")]
+    OutOfRange {
+        /// The oldest LSN that can be read.
+        oldest: Lsn,
+        /// The newest one.
+        newest: Lsn,
+    },
+    /// No save is as old as this.
+    #[error("before the retained history, which begins at {oldest:?}")]
+    TooEarly {
+        /// Time of the oldest state that can be read.
+        oldest: Nanos,
+    },
+    /// The follower was too slow: what it wants is deleted.
+    #[error("too far behind: saves from lsn {oldest} on are retained")]
+    Behind {
+        /// The oldest LSN whose save can be read.
+        oldest: Lsn,
+    },
+    /// The store cannot be opened for reading.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A snapshot is damaged.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The file system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

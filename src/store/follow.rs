@@ -1,0 +1,259 @@
+//! Every save in order, as it becomes visible: for a warm standby, in this process or in another
+//! one that reads the same directory.
+//!
+//! Invariant: nothing is handed out before it is durable and acknowledged (in this process), or
+//! vouched for by a watermark (in another one).
+
+use crate::base::{Epoch, Lsn, Nanos};
+use crate::disk::Disk;
+use crate::format::segment::FIRST_GROUP;
+use crate::format::{FormatError, Kind, Ops};
+use crate::log::Position;
+use crate::store::directory::Directory;
+use crate::store::error::ReadError;
+use crate::store::inner::Inner;
+use crate::store::recovery;
+use crate::store::walk::{Seals, Walk, Walked, genesis};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often another process's directory is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Bytes of saves that are read at once.
+const AHEAD: usize = 4 << 20;
+
+/// A save as it stands in the log.
+#[derive(Clone)]
+pub struct Saved {
+    /// Its LSN.
+    pub lsn: Lsn,
+    /// The epoch that wrote it.
+    pub epoch: Epoch,
+    /// When its group was put together.
+    pub time: Nanos,
+    group: Arc<Vec<u8>>,
+    start: usize,
+}
+
+impl Saved {
+    /// What it puts and deletes, in order.
+    #[must_use]
+    pub fn ops(&self) -> Ops<'_> {
+        Ops::split(&self.group[self.start..]).expect("the group's frames were checked").0
+    }
+}
+
+impl fmt::Debug for Saved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Saved").field("lsn", &self.lsn).field("epoch", &self.epoch).finish()
+    }
+}
+
+enum Source {
+    Inside(Arc<Inner>),
+    Outside(Arc<dyn Disk>),
+}
+
+/// Reads saves in order. Ends never: ask again.
+pub struct Follower {
+    source: Source,
+    directory: Directory,
+    seals: Seals,
+    at: Position,
+    next: Lsn,
+    /// Read, and not yet known to be visible.
+    ahead: VecDeque<Saved>,
+    /// The greatest watermark found in groups.
+    vouched: Lsn,
+}
+
+impl Follower {
+    pub(crate) fn inside(inner: Arc<Inner>, from: Lsn) -> Result<Follower, ReadError> {
+        let directory = Directory::read(inner.disk.as_ref())?;
+        Follower::new(Source::Inside(inner), directory, from)
+    }
+
+    pub(crate) fn outside(disk: Arc<dyn Disk>, from: Lsn) -> Result<Follower, ReadError> {
+        let directory = Directory::read(disk.as_ref())?;
+        Follower::new(Source::Outside(disk), directory, from)
+    }
+
+    fn new(source: Source, directory: Directory, from: Lsn) -> Result<Follower, ReadError> {
+        let seals = Seals::of(&directory);
+        let at = start(&directory, &seals, from)?;
+        Ok(Follower {
+            source,
+            directory,
+            seals,
+            at,
+            next: Lsn(from.0.max(1)),
+            ahead: VecDeque::new(),
+            vouched: Lsn::ZERO,
+        })
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        match &self.source {
+            Source::Inside(inner) => Arc::clone(&inner.disk),
+            Source::Outside(disk) => Arc::clone(disk),
+        }
+    }
+
+    /// The next save, waiting for it up to `timeout`; `None` if none came.
+    ///
+    /// # Errors
+    /// [`ReadError::Behind`] if it was deleted before it was read; others of the file system.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Saved>, ReadError> {
+        let until = Instant::now() + timeout;
+        loop {
+            let visible = self.visible()?;
+            if let Some(saved) = self.ahead.pop_front_if(|saved| saved.lsn <= visible) {
+                self.next = saved.lsn.next();
+                return Ok(Some(saved));
+            }
+            if self.ahead.is_empty() && self.read()? {
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            match &self.source {
+                Source::Inside(inner) => {
+                    let next = self.next;
+                    inner.followers.wait(left, || inner.commit_lsn() >= next);
+                }
+                // What another process writes is seen by looking.
+                Source::Outside(_) => thread::sleep(POLL.min(left)),
+            }
+            if self.ahead.is_empty() || matches!(self.source, Source::Outside(_)) {
+                self.read()?;
+            }
+        }
+    }
+
+    fn visible(&mut self) -> Result<Lsn, ReadError> {
+        match &self.source {
+            Source::Inside(inner) => Ok(inner.commit_lsn()),
+            Source::Outside(disk) => {
+                if self.ahead.front().is_some_and(|saved| saved.lsn > self.vouched) {
+                    let published = recovery::published(disk.as_ref())?;
+                    self.vouched = self.vouched.max(published);
+                }
+                Ok(self.vouched)
+            }
+        }
+    }
+
+    /// Reads groups that have come; says whether there were any.
+    fn read(&mut self) -> Result<bool, ReadError> {
+        let disk = self.disk();
+        let mut found = self.read_from(disk.as_ref())?;
+        if !found {
+            // The log may go on in a file that was not there before.
+            self.directory = Directory::read(disk.as_ref())?;
+            self.seals = Seals::of(&self.directory);
+            found = self.read_from(disk.as_ref())?;
+            let gone = !self.directory.segments.contains_key(&self.at.segment);
+            if !found && gone && self.at.segment.epoch.0 > 0 {
+                return Err(behind(&self.directory));
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_from(&mut self, disk: &dyn Disk) -> Result<bool, ReadError> {
+        if self.at.segment.epoch.0 == 0 {
+            self.at = genesis(&self.seals);
+        }
+        let mut walk = Walk::new(disk, &self.directory, &self.seals, self.at)?;
+        let mut found = false;
+        let mut read = 0;
+        while read < AHEAD {
+            let Walked::Group(header) = walk.step()? else { break };
+            found = true;
+            self.vouched = self.vouched.max(header.watermark);
+            let group = walk.group();
+            if group.header.kind != Kind::Saves {
+                continue;
+            }
+            let payload = Arc::new(group.payload().to_vec());
+            let mut rest: &[u8] = &payload;
+            for i in 0..u64::from(header.saves) {
+                let start = payload.len() - rest.len();
+                let (_, after) = Ops::split(rest).map_err(corrupt)?;
+                rest = after;
+                let lsn = header.first_lsn.plus(i);
+                if lsn >= self.next {
+                    let group = Arc::clone(&payload);
+                    let (epoch, time) = (header.epoch, header.time);
+                    self.ahead.push_back(Saved { lsn, epoch, time, group, start });
+                }
+            }
+            read += payload.len();
+        }
+        self.at = walk.position();
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+fn corrupt(error: FormatError) -> ReadError {
+    ReadError::Io(io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn behind(directory: &Directory) -> ReadError {
+    let first = directory.segments.values().filter_map(|s| s.first.map(|group| group.first_lsn));
+    ReadError::Behind { oldest: first.min().unwrap_or_default() }
+}
+
+/// A place in the log from which `from` is reached.
+fn start(directory: &Directory, seals: &Seals, from: Lsn) -> Result<Position, ReadError> {
+    let before = |lsn: Lsn| lsn.0 < from.0.max(1);
+    let on_path = directory.segments.values().filter(|segment| {
+        let first = segment.first.map(|group| group.first_lsn);
+        first.is_some_and(|first| {
+            first <= Lsn(from.0.max(1)) && seals.holds(segment.id.epoch, Lsn(first.0 - 1))
+        })
+    });
+    let segment = on_path.max_by_key(|segment| segment.id).and_then(|segment| {
+        let first = segment.first?;
+        Some(Position {
+            segment: segment.id,
+            offset: FIRST_GROUP,
+            lsn: Lsn(first.first_lsn.0 - 1),
+            chain: first.prev,
+            time: first.time,
+        })
+    });
+    let snapshots = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
+    let snapshot = snapshots
+        .filter(|header| before(header.lsn))
+        .filter(|header| seals.holds(header.epoch, header.lsn))
+        .max_by_key(|header| (header.epoch, header.lsn))
+        .map(|header| Position {
+            segment: header.resume,
+            offset: header.resume_offset,
+            lsn: header.lsn,
+            chain: header.chain,
+            time: header.time,
+        });
+    let best = [segment, snapshot].into_iter().flatten().max_by_key(|position| position.lsn);
+    match best {
+        Some(position) => Ok(position),
+        None if directory.segments.is_empty() && directory.snapshots.is_empty() => {
+            Ok(genesis(seals))
+        }
+        None => Err(behind(directory)),
+    }
+}

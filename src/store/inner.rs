@@ -1,0 +1,348 @@
+//! The heart of an open store: what its threads share, and the path of a group from the queue to its
+//! acknowledgement.
+//!
+//! Invariants:
+//! - `commit_lsn <= flush_lsn`; nothing above `commit_lsn` is shown or acknowledged;
+//! - groups enter `flushed` in order, and leave it in order, once committed.
+
+use crate::base::{Authority, Epoch, Fenced, Id, Lsn, Point, SegmentId};
+use crate::disk::{Disk, File};
+use crate::format::{SegmentHeader, group};
+use crate::log::{AppendError, Appender, Job, Position, Prepared, prepare};
+use crate::store::commit::{Queue, Taken};
+use crate::store::control::ControlFile;
+use crate::store::error::{Poison, Refusal, SaveError};
+use crate::store::keeper::Bell;
+use crate::store::options::Options;
+use crate::store::state::View;
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, mpsc};
+use std::time::Instant;
+
+/// Saves that are applied by the one who commits them; more go to the helper thread.
+const APPLY_INLINE: usize = 64;
+
+/// Bytes of committed saves that may wait to be applied: past this, whoever commits applies them.
+const UNAPPLIED_MAX: u64 = 32 << 20;
+
+/// A group that is flushed and not yet applied.
+#[derive(Debug)]
+pub(crate) struct FlushedGroup {
+    saves: Vec<Arc<Vec<u8>>>,
+    after: Position,
+    bytes: u64,
+}
+
+/// Flushed groups in order.
+#[derive(Debug, Default)]
+pub(crate) struct Unapplied {
+    groups: VecDeque<FlushedGroup>,
+    bytes: u64,
+    saves: usize,
+}
+
+/// The state, and where in the log it stands.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub view: View,
+    pub position: Position,
+    /// Bytes of log since the snapshot.
+    pub log_bytes: u64,
+    /// Of these, bytes that the snapshot in the making will hold.
+    pub log_before: u64,
+}
+
+/// Counters since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub saves: AtomicU64,
+    pub groups: AtomicU64,
+    pub log_bytes: AtomicU64,
+    pub unprepared_rotations: AtomicU64,
+    pub slowed: AtomicU64,
+    pub checkpoints: AtomicU64,
+}
+
+pub(crate) struct Inner {
+    pub disk: Arc<dyn Disk>,
+    pub options: Options,
+    pub authority: Arc<dyn Authority>,
+    pub epoch: Epoch,
+    pub cluster: Id,
+    pub incarnation: Id,
+    pub queue: Queue,
+    pub appender: Mutex<Appender>,
+    pub prepared: Mutex<Option<Prepared>>,
+    pub next_ordinal: AtomicU64,
+    pub next_capacity: AtomicU64,
+    pub flushed: Mutex<Unapplied>,
+    pub state: Mutex<State>,
+    pub flush_lsn: AtomicU64,
+    pub commit_lsn: AtomicU64,
+    /// For followers that sleep until there is more.
+    pub followers: Followers,
+    pub control: Mutex<ControlFile>,
+    pub tables: RwLock<HashSet<Box<str>>>,
+    pub checkpointing: Mutex<()>,
+    pub bell: Bell,
+    pub closing: AtomicBool,
+    pub helper: Option<mpsc::Sender<Job>>,
+    pub counters: Counters,
+    /// Held as long as the store is open: nobody else writes here.
+    pub _lock: Arc<dyn File>,
+}
+
+/// Followers in this process that wait for saves.
+#[derive(Debug, Default)]
+pub(crate) struct Followers {
+    waiting: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Followers {
+    /// Sleeps until `ready`, or the time is over.
+    pub fn wait(&self, timeout: std::time::Duration, ready: impl Fn() -> bool) {
+        let mut waiting = self.waiting.lock().expect("no panic under this lock");
+        *waiting += 1;
+        let outcome = self.more.wait_timeout_while(waiting, timeout, |_| !ready());
+        let (mut waiting, _) = outcome.expect("no panic under this lock");
+        *waiting -= 1;
+    }
+
+    /// Wakes those that sleep.
+    pub fn wake(&self) {
+        if *self.waiting.lock().expect("no panic under this lock") > 0 {
+            self.more.notify_all();
+        }
+    }
+}
+
+/// Locks, where a panic of another thread under the lock is a bug of ours.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic under this lock")
+}
+
+impl Inner {
+    pub fn commit_lsn(&self) -> Lsn {
+        Lsn(self.commit_lsn.load(Ordering::Acquire))
+    }
+
+    pub fn flush_lsn(&self) -> Lsn {
+        Lsn(self.flush_lsn.load(Ordering::Acquire))
+    }
+
+    /// Takes the collecting round to its end. The caller holds the lead; afterwards it does not.
+    pub fn lead(&self) {
+        let mut appender = lock(&self.appender);
+        appender.pace.linger(|| self.queue.joined());
+        let mut taken = self.queue.take(appender.spare());
+        let started = Instant::now();
+        let flushed = self.flush(&mut appender, &mut taken);
+        let members = u32::try_from(taken.saves.len()).unwrap_or(u32::MAX);
+        appender.pace.learn(members, self.queue.joined(), started.elapsed());
+        drop(appender);
+        // The next group may be flushed while this one waits at the gate.
+        self.queue.hand_on();
+        let outcome = flushed.and_then(|after| self.confirm(after));
+        let first = Lsn((outcome.as_ref().map_or(0, |last| last.0))
+            .saturating_sub(taken.saves.len().saturating_sub(1) as u64));
+        taken.round.finish(outcome.map(|_| first));
+        self.after_commit();
+    }
+
+    fn flush(&self, appender: &mut Appender, taken: &mut Taken) -> Result<Lsn, SaveError> {
+        if let Some(refusal) = self.queue.stopped() {
+            return Err(SaveError::Refused(refusal));
+        }
+        let group = std::mem::take(&mut taken.group);
+        self.make_room(appender, group.len() - group::HEADER_LEN)?;
+        let now = (self.options.clock)();
+        let saves = u32::try_from(taken.saves.len()).expect("bounded by the queue's bytes");
+        let flushed = appender.append(group, saves, now).map_err(|error| self.failed(error))?;
+        let after = appender.position();
+        let mut unapplied = lock(&self.flushed);
+        unapplied.bytes += flushed.bytes;
+        unapplied.saves += taken.saves.len();
+        unapplied.groups.push_back(FlushedGroup {
+            saves: taken.saves.clone(),
+            after,
+            bytes: flushed.bytes,
+        });
+        drop(unapplied);
+        self.flush_lsn.store(flushed.last_lsn.0, Ordering::Release);
+        self.counters.saves.fetch_add(taken.saves.len() as u64, Ordering::Relaxed);
+        self.counters.groups.fetch_add(1, Ordering::Relaxed);
+        self.counters.log_bytes.fetch_add(flushed.bytes, Ordering::Relaxed);
+        Ok(flushed.last_lsn)
+    }
+
+    /// The gate between flush and acknowledgement.
+    fn confirm(&self, last: Lsn) -> Result<Lsn, SaveError> {
+        match self.authority.confirm(self.epoch, Point::Acknowledge(last)) {
+            Ok(()) => {
+                self.commit_lsn.fetch_max(last.0, Ordering::AcqRel);
+                Ok(last)
+            }
+            Err(fenced) => Err(SaveError::Unknown(self.fence(fenced))),
+        }
+    }
+
+    /// Whoever else asks the authority and is refused stops the writer, too.
+    pub fn fence(&self, fenced: Fenced) -> Poison {
+        let poison = Poison::Fenced(fenced);
+        tracing::error!(%poison, "writer stops");
+        self.queue.stop(Refusal::Stopped(poison.clone()));
+        poison
+    }
+
+    fn failed(&self, error: AppendError) -> SaveError {
+        match error {
+            AppendError::Room(error) => {
+                tracing::warn!(%error, "no room for saves");
+                SaveError::Refused(Refusal::NoRoom(Arc::new(error)))
+            }
+            AppendError::Flush(error) => {
+                let poison = Poison::Flush(Arc::new(error));
+                tracing::error!(%poison, "writer stops");
+                self.queue.stop(Refusal::Stopped(poison.clone()));
+                SaveError::Unknown(poison)
+            }
+        }
+    }
+
+    /// Sees to it that a group of `payload` bytes has room.
+    fn make_room(&self, appender: &mut Appender, payload: usize) -> Result<(), SaveError> {
+        let rotate = match appender.must_rotate(payload) {
+            Ok(rotate) => rotate,
+            // No room behind the rest of this segment: there may be a prepared one.
+            Err(AppendError::Room(_)) => true,
+            Err(error) => return Err(self.failed(error)),
+        };
+        if !rotate {
+            return Ok(());
+        }
+        let confirmed = self.authority.confirm(self.epoch, Point::Rotate);
+        confirmed.map_err(|fenced| SaveError::Refused(Refusal::Stopped(self.fence(fenced))))?;
+        let active = appender.active().header.id;
+        let next = self.next_segment(payload, active).map_err(|error| {
+            self.bell.ring();
+            self.failed(AppendError::Room(error))
+        })?;
+        if let Err(error) = appender.final_stamp() {
+            tracing::warn!(%error, "a full segment was not stamped");
+        }
+        appender.rotate(next);
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// The prepared segment, or one that is made now, without waiting for zeros: then a small one,
+    /// because every flush into it costs a commit of metadata, too.
+    fn next_segment(&self, payload: usize, active: SegmentId) -> io::Result<Prepared> {
+        let needed = Appender::segment_for(payload);
+        // Ordinals in use must ascend, or recovery would not find the way. So one that is too small
+        // is passed over for good, and so is one whose making began before the active segment's
+        // and ended too late.
+        let prepared = lock(&self.prepared).take();
+        let fits = |next: &Prepared| next.capacity >= needed && next.header.id > active;
+        if let Some(prepared) = prepared.filter(fits) {
+            return Ok(prepared);
+        }
+        self.counters.unprepared_rotations.fetch_add(1, Ordering::Relaxed);
+        self.make_segment(self.options.segment_min.max(needed), false)
+    }
+
+    /// Makes a segment of this epoch.
+    pub fn make_segment(&self, capacity: u64, zeros: bool) -> io::Result<Prepared> {
+        let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
+        let id = SegmentId { epoch: self.epoch, ordinal };
+        let header = segment_header(self.cluster, self.incarnation, id, &self.options)?;
+        let made = prepare(self.disk.as_ref(), &header, capacity, zeros, &mut |_| {})?;
+        let doubled = (capacity * 2).min(self.options.segment_max);
+        self.next_capacity.fetch_max(doubled, Ordering::Relaxed);
+        Ok(made)
+    }
+
+    /// Sees to it that what was committed is applied soon, by somebody else if it is much.
+    fn after_commit(&self) {
+        self.followers.wake();
+        self.bell.active();
+        let (saves, bytes) = {
+            let unapplied = lock(&self.flushed);
+            (unapplied.saves, unapplied.bytes)
+        };
+        if bytes < UNAPPLIED_MAX
+            && let Some(helper) = &self.helper
+        {
+            if saves >= APPLY_INLINE || bytes >= 1 << 20 {
+                // Gone only when the store closes, which applies what is left.
+                drop(helper.send(Job::Apply));
+            }
+        } else {
+            self.apply_committed();
+        }
+    }
+
+    /// Applies everything that is committed; afterwards the state stands at `commit_lsn`, at least
+    /// as it was when this was called.
+    pub fn apply_committed(&self) {
+        drop(self.current_state());
+    }
+
+    /// The state at `commit_lsn`.
+    pub fn current_state(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        let committed = self.commit_lsn();
+        loop {
+            let mut unapplied = lock(&self.flushed);
+            let ready = unapplied.groups.pop_front_if(|group| group.after.lsn <= committed);
+            let Some(group) = ready else { break };
+            unapplied.bytes -= group.bytes;
+            unapplied.saves -= group.saves.len();
+            drop(unapplied);
+            for save in &group.saves {
+                state.view.active.apply(save);
+            }
+            state.view.lsn = group.after.lsn;
+            state.view.time = group.after.time;
+            state.position = group.after;
+            state.log_bytes += group.bytes;
+        }
+        state
+    }
+
+    /// Whether enough was logged for a snapshot.
+    pub fn checkpoint_due(&self) -> bool {
+        let state = self.current_state();
+        let live = state.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
+        let wanted = (live as f64 * self.options.snapshot_ratio) as u64;
+        state.log_bytes >= wanted.max(self.options.snapshot_min_bytes)
+    }
+}
+
+/// The first block of a new segment.
+pub(crate) fn segment_header(
+    cluster: Id,
+    incarnation: Id,
+    id: SegmentId,
+    options: &Options,
+) -> io::Result<SegmentHeader> {
+    let random = crate::store::control::random_id()?;
+    let mut nonce = [0; 8];
+    nonce.copy_from_slice(&random.0[..8]);
+    Ok(SegmentHeader {
+        cluster,
+        incarnation,
+        id,
+        nonce: u64::from_le_bytes(nonce),
+        created: (options.clock)(),
+        prewritten: 0,
+    })
+}

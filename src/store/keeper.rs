@@ -1,0 +1,226 @@
+//! The store's own threads, and the work that they do aside: prepare the next segment, publish the
+//! watermark when saves pause, apply, make snapshots, delete what is superseded.
+//!
+//! Invariant: none of this is needed for a save to be durable; whatever fails here is logged, and
+//! tried again.
+
+use crate::base::limits::BLOCK;
+use crate::log::Job;
+use crate::store::inner::{Inner, lock};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Saves have paused when none came for so long.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// How often is looked after the segment's length until every group shows in it, and how long a
+/// pause of saves is before that is done at once.
+const STAMP: Duration = Duration::from_millis(5);
+
+/// While saves come without a pause, the watermark is published this often.
+const PUBLISH: Duration = Duration::from_secs(1);
+
+/// How often a failed act is tried again, and superseded files are looked at.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// How often superseded files are looked at when nothing else happens.
+const PRUNE: Duration = Duration::from_secs(30);
+
+/// Wakes the keeper. Ringing costs savers one atomic when it is awake.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    bell: Condvar,
+    asleep: AtomicBool,
+    activity: AtomicBool,
+}
+
+impl Bell {
+    /// There is something to do now.
+    pub fn ring(&self) {
+        *lock(&self.rung) = true;
+        self.bell.notify_all();
+    }
+
+    /// A group was committed.
+    pub fn active(&self) {
+        self.activity.store(true, Ordering::Relaxed);
+        if self.asleep.swap(false, Ordering::AcqRel) {
+            self.ring();
+        }
+    }
+
+    fn wait(&self, timeout: Duration) {
+        let rung = lock(&self.rung);
+        let outcome = self.bell.wait_timeout_while(rung, timeout, |rung| !*rung);
+        let (mut rung, _) = outcome.expect("no panic under this lock");
+        *rung = false;
+    }
+}
+
+/// Starts the threads.
+pub(crate) fn start(
+    inner: &Arc<Inner>,
+    jobs: mpsc::Receiver<Job>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new().name(format!("statedir-{name}")).spawn(body)
+    };
+    // The helper must not keep the store alive: it ends when the last sender is gone.
+    let (helper, flusher, keeper, pruner) =
+        (Arc::downgrade(inner), Arc::clone(inner), Arc::clone(inner), Arc::clone(inner));
+    Ok(vec![
+        spawn(
+            "helper",
+            Box::new(move || {
+                for job in jobs {
+                    match (job, helper.upgrade()) {
+                        (Job::Hash(job), _) => job.run(),
+                        (Job::Apply, Some(inner)) => inner.apply_committed(),
+                        (Job::Apply, None) => {}
+                        (Job::Stop, _) => return,
+                    }
+                }
+            }),
+        )?,
+        spawn("flusher", Box::new(move || flush_loop(&flusher)))?,
+        spawn("keeper", Box::new(move || keeper_loop(&keeper)))?,
+        spawn("checkpoint", Box::new(move || checkpoint_loop(&pruner)))?,
+    ])
+}
+
+/// Leads rounds that no thread waits in.
+fn flush_loop(inner: &Inner) {
+    loop {
+        inner.queue.flusher.wait();
+        if inner.queue.flusher.take() {
+            if inner.closing.load(Ordering::Acquire) {
+                return;
+            }
+            inner.lead();
+        }
+    }
+}
+
+fn keeper_loop(inner: &Inner) {
+    let mut last_activity = Instant::now();
+    let mut last_published = Instant::now();
+    let mut failing = false;
+    while !inner.closing.load(Ordering::Acquire) {
+        if inner.bell.activity.swap(false, Ordering::AcqRel) {
+            last_activity = Instant::now();
+        }
+        if last_activity.elapsed() >= IDLE || last_published.elapsed() >= PUBLISH {
+            last_published = Instant::now();
+            if let Err(error) = inner.publish_watermark() {
+                tracing::warn!(%error, "the watermark could not be published");
+            }
+        }
+        if let Err(error) = inner.prepare_next() {
+            if !failing {
+                tracing::warn!(%error, "no segment could be prepared");
+            }
+            failing = true;
+        } else {
+            failing = false;
+        }
+        let wait = match (inner.stamp(last_activity.elapsed() >= STAMP), inner.published(), failing)
+        {
+            (false, ..) => STAMP,
+            (true, false, _) => IDLE,
+            (true, true, true) => RETRY,
+            (true, true, false) => {
+                inner.bell.asleep.store(true, Ordering::Release);
+                // A group committed before the word was set has left its mark.
+                if inner.bell.activity.load(Ordering::Acquire) { IDLE } else { PRUNE }
+            }
+        };
+        inner.bell.wait(wait);
+        inner.bell.asleep.store(false, Ordering::Release);
+    }
+}
+
+fn checkpoint_loop(inner: &Inner) {
+    let mut pruned = Instant::now();
+    while !inner.closing.load(Ordering::Acquire) {
+        if inner.checkpoint_due() && inner.queue.stopped().is_none() {
+            if let Err(error) = inner.checkpoint(true) {
+                tracing::warn!(%error, "no snapshot could be made");
+                thread::park_timeout(RETRY);
+            }
+        } else if pruned.elapsed() >= PRUNE || inner.short_of_space() {
+            pruned = Instant::now();
+            if let Err(error) = inner.prune() {
+                tracing::warn!(%error, "superseded files could not be deleted");
+            }
+            thread::park_timeout(RETRY);
+        } else {
+            thread::park_timeout(RETRY);
+        }
+    }
+}
+
+impl Inner {
+    /// Everything that the threads do, once; for stores without threads.
+    pub fn maintain(&self) -> io::Result<()> {
+        self.apply_committed();
+        self.prepare_next()?;
+        self.stamp(true);
+        self.publish_watermark()
+    }
+
+    /// Lets a copier see what was appended; whether there is nothing left to show.
+    fn stamp(&self, idle: bool) -> bool {
+        let mut appender = lock(&self.appender);
+        if let Err(error) = appender.stamp((self.options.clock)(), idle) {
+            tracing::warn!(%error, "a segment was not stamped");
+        }
+        appender.is_stamped()
+    }
+
+    /// Makes the segment that the next rotation takes.
+    fn prepare_next(&self) -> io::Result<()> {
+        if lock(&self.prepared).is_some() {
+            return Ok(());
+        }
+        let capacity = self.next_capacity.load(Ordering::Relaxed);
+        let made = self.make_segment(capacity, self.disk.prewrite_helps())?;
+        *lock(&self.prepared) = Some(made);
+        Ok(())
+    }
+
+    /// Whether the control file vouches for everything committed.
+    pub fn published(&self) -> bool {
+        lock(&self.control).current().watermark >= self.commit_lsn()
+    }
+
+    /// Brings the last acknowledged save under a watermark, too, and shows it to other processes.
+    pub fn publish_watermark(&self) -> io::Result<()> {
+        let mut control = lock(&self.control);
+        let committed = self.commit_lsn();
+        if control.current().watermark >= committed {
+            return Ok(());
+        }
+        control.update(|control| control.watermark = committed)
+    }
+
+    /// Gives back the room of zeros that no group will need, keeping lengths as they are.
+    pub fn give_back(&self) -> io::Result<()> {
+        let mut appender = lock(&self.appender);
+        appender.final_stamp()?;
+        let used = appender.used();
+        let active = appender.active();
+        let rest = active.file.len()?.saturating_sub(used).next_multiple_of(BLOCK as u64);
+        if rest > 0 {
+            active.file.punch(used, rest)?;
+        }
+        if let Some(prepared) = lock(&self.prepared).take() {
+            let first = BLOCK as u64;
+            prepared.file.punch(first, prepared.capacity - first)?;
+        }
+        Ok(())
+    }
+}

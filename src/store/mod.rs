@@ -1,0 +1,53 @@
+//! The engine that an embedder sees.
+//!
+//! A [`Store`] writes one directory: [`Store::save`] returns when the batch is durable, many threads
+//! share one flush. A [`Reader`] looks at a directory that anybody may be writing. Both give
+//! [`View`]s: the whole state at one LSN, which later saves do not change.
+//!
+//! Invariants, and the tests that would catch a breach:
+//! - what was acknowledged is there after any crash, batches are whole, nothing is invented
+//!   (`tests/crash.rs`);
+//! - damage is refused or repaired from a second copy, never passed on in silence
+//!   (`tests/damage.rs`);
+//! - a live copy in name order is a valid store (`tests/rsync.rs`);
+//! - two processes never write one directory (`tests/store.rs`).
+
+mod checkpoint;
+mod commit;
+mod control;
+mod create;
+pub mod decision;
+pub mod directory;
+mod error;
+mod follow;
+mod history;
+mod inner;
+mod keeper;
+mod merge;
+mod open;
+mod options;
+mod reader;
+pub mod recovery;
+pub mod repair;
+pub mod replica;
+mod retention;
+mod state;
+mod usage;
+mod verify;
+mod walk;
+mod writer;
+
+pub use checkpoint::CheckpointError;
+pub use commit::Ticket;
+pub use error::{Damage, Evidence, Found, OpenError, Poison, ReadError, Refusal, SaveError};
+pub use follow::{Follower, Saved};
+pub use history::{At, History};
+pub use merge::{Entry, Scan};
+pub use options::{Clock, Options};
+pub use reader::Reader;
+pub use recovery::Report;
+pub use retention::Deleted;
+pub use state::View;
+pub use usage::{FileUsage, TableUsage, Usage, usage, usage_on};
+pub use verify::{Finding, Level, Verified, verify, verify_on};
+pub use writer::{CloseError, Progress, Store};

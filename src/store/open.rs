@@ -1,0 +1,189 @@
+//! Opens a directory for writing: lock, recover, take a new epoch, seal what came before.
+//!
+//! Invariants:
+//! - nothing is written before recovery has succeeded;
+//! - the epoch is durable in the control file before any file carries it, and the seal of the older
+//!   epochs is durable before anything is served: from then on, bytes behind the seal never count.
+
+use crate::base::{Authority, Epoch, SegmentId};
+use crate::disk::{Access, Disk, File};
+use crate::format::control::ANCESTORS_MAX;
+use crate::format::{Ancestor, Seal, names};
+use crate::log::{AppendError, Appender, prepare};
+use crate::store::commit::Queue;
+use crate::store::control::{Adoption, ControlFile, random_id};
+use crate::store::create::check_mode;
+use crate::store::decision::Whose;
+use crate::store::directory::Directory;
+use crate::store::error::OpenError;
+use crate::store::inner::{Counters, Followers, Inner, State, segment_header};
+use crate::store::keeper::{self, Bell};
+use crate::store::options::Options;
+use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, RwLock, mpsc};
+use std::thread::JoinHandle;
+
+/// An opened store: its heart, its threads, what recovery passed by.
+pub(crate) struct Opened {
+    pub inner: Arc<Inner>,
+    pub threads: Vec<JoinHandle<()>>,
+    pub report: Report,
+}
+
+/// Opens `disk` for writing.
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    authority: Arc<dyn Authority>,
+) -> Result<Opened, OpenError> {
+    check_mode(disk.as_ref())?;
+    // Before the lock file is made: looking at an empty directory leaves it empty.
+    let seen = Directory::read(disk.as_ref()).map_err(OpenError::io("directory"))?;
+    crate::store::recovery::identify(&seen)?;
+    let lock = lock_directory(disk.as_ref())?;
+    let recovered = recover(disk.as_ref(), Target::End, Writer::None)?;
+    start(disk, options, authority, recovered, lock)
+}
+
+/// Takes a new epoch after what `recovered` found, sealing the history there.
+pub(crate) fn start(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    authority: Arc<dyn Authority>,
+    recovered: Recovered,
+    lock: Arc<dyn File>,
+) -> Result<Opened, OpenError> {
+    let seen = recovered.directory.greatest_epoch();
+    let epoch = authority.epoch().unwrap_or(seen.next());
+    if epoch <= seen {
+        return Err(OpenError::Epoch { granted: epoch, seen });
+    }
+    let adoption = adoption(disk.as_ref(), &options, &recovered)?;
+    let incarnation = adoption.as_ref().map(|adoption| adoption.incarnation);
+    let incarnation = incarnation.unwrap_or(recovered.control.incarnation);
+    let io = |what: &str| OpenError::io(what.to_owned());
+    let mut control =
+        ControlFile::open(disk.as_ref(), recovered.control.clone()).map_err(io(names::CONTROL))?;
+    control.start_epoch(epoch, recovered.end.lsn, adoption).map_err(io(names::CONTROL))?;
+
+    let ordinal = recovered.directory.greatest_ordinal() + 1;
+    let id = SegmentId { epoch, ordinal };
+    let cluster = recovered.control.cluster;
+    let header = segment_header(cluster, incarnation, id, &options).map_err(io("segment"))?;
+    // Small, and needed now: its zeros are written at once, in one piece.
+    let zeros = disk.prewrite_helps();
+    let active = prepare(disk.as_ref(), &header, options.segment_min, zeros, &mut |_| {})
+        .map_err(io("segment"))?;
+    let (jobs, receiver) = mpsc::channel();
+    let helper = options.background.then_some(jobs);
+    let end = recovered.end;
+    let mut appender = Appender::new(epoch, active, &end, helper.clone());
+    let first = end.segment.epoch == Epoch(0);
+    let seal = Seal {
+        segment: end.segment,
+        offset: if first { 0 } else { end.offset },
+        lsn: end.lsn,
+        chain: end.chain,
+        incarnation: recovered.control.incarnation,
+    };
+    // From here on the older history ends at the seal, whatever stands behind it.
+    appender.start_epoch(&seal, (options.clock)()).map_err(|error| match error {
+        AppendError::Room(source) | AppendError::Flush(source) => {
+            OpenError::Io { what: "segment".to_owned(), source: Arc::new(source) }
+        }
+    })?;
+    let position = appender.position();
+    let segment_next = (options.segment_min * 2).min(options.segment_max);
+    let tables = recovered.view.table_names().into_iter().map(Into::into).collect();
+    let inner = Arc::new(Inner {
+        state: Mutex::new(State {
+            view: recovered.view,
+            position,
+            log_bytes: recovered.log_bytes,
+            log_before: 0,
+        }),
+        disk,
+        options,
+        authority,
+        epoch,
+        cluster,
+        incarnation,
+        queue: Queue::default(),
+        appender: Mutex::new(appender),
+        prepared: Mutex::new(None),
+        next_ordinal: AtomicU64::new(ordinal + 1),
+        next_capacity: AtomicU64::new(segment_next),
+        flushed: Mutex::default(),
+        flush_lsn: AtomicU64::new(end.lsn.0),
+        commit_lsn: AtomicU64::new(end.lsn.0),
+        followers: Followers::default(),
+        control: Mutex::new(control),
+        tables: RwLock::new(tables),
+        checkpointing: Mutex::new(()),
+        bell: Bell::default(),
+        closing: AtomicBool::new(false),
+        helper,
+        counters: Counters::default(),
+        _lock: lock,
+    });
+    let threads = if inner.options.background {
+        keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
+    } else {
+        Vec::new()
+    };
+    Ok(Opened { inner, threads, report: recovered.report })
+}
+
+/// Takes the directory's lock.
+pub(crate) fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
+    let opened = match disk.open(names::LOCK, Access::Write) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match disk.open(names::LOCK, Access::Create) {
+                // Another process was quicker to make it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    disk.open(names::LOCK, Access::Write)
+                }
+                made => made,
+            }
+        }
+        opened => opened,
+    };
+    let file = opened.map_err(OpenError::io(names::LOCK))?;
+    match file.try_lock(true) {
+        Ok(()) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Locked),
+        Err(error) => Err(OpenError::io(names::LOCK)(error)),
+    }
+}
+
+/// A copy that is opened for writing becomes a store of its own.
+fn adoption(
+    disk: &dyn Disk,
+    options: &Options,
+    recovered: &Recovered,
+) -> Result<Option<Adoption>, OpenError> {
+    if recovered.whose != Whose::Copy && !options.adopt {
+        return Ok(None);
+    }
+    let control = &recovered.control;
+    let directory = &recovered.directory;
+    let segments = directory.segments.values().filter_map(|s| s.header.as_ref().ok());
+    let snapshots = directory.snapshots.iter().filter_map(|s| s.header.as_ref().ok());
+    let present: Vec<_> =
+        segments.map(|s| s.incarnation).chain(snapshots.map(|s| s.incarnation)).collect();
+    let mut ancestors = control.ancestors.clone();
+    let last_epoch = directory.greatest_epoch();
+    ancestors.push(Ancestor { incarnation: control.incarnation, last_epoch });
+    ancestors.retain(|ancestor| present.contains(&ancestor.incarnation));
+    if ancestors.len() > ANCESTORS_MAX {
+        return Err(OpenError::Adoptions);
+    }
+    let handle = disk.handle(names::CONTROL).map_err(OpenError::io(names::CONTROL))?;
+    Ok(Some(Adoption {
+        incarnation: random_id().map_err(OpenError::io("random numbers"))?,
+        handle: handle.unwrap_or_default(),
+        ancestors,
+    }))
+}

@@ -1,0 +1,156 @@
+//! [`Reader`]: looks at a directory without a lock, whether somebody writes it or not.
+//!
+//! Invariants: nothing is changed; nothing is shown that is not durable. While a writer lives, that
+//! is what its watermarks vouch for; else what recovery finds, made durable by the reader itself.
+
+use crate::base::Lsn;
+use crate::disk::{Access, Disk, Real};
+use crate::format::{Control, names};
+use crate::log::Position;
+use crate::store::directory::Directory;
+use crate::store::error::{OpenError, ReadError};
+use crate::store::follow::Follower;
+use crate::store::history::{self, At, History};
+use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
+use crate::store::state::View;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How often a directory that changes under the reader's eyes is read anew before what was found
+/// is believed.
+const TRIES: usize = 5;
+
+/// A state directory, looked at.
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    recovered: Recovered,
+    writer_lives: bool,
+}
+
+impl Reader {
+    /// Reads the state in `path`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Reader, OpenError> {
+        let disk = Real::open(path).map_err(OpenError::io(path.display().to_string()))?;
+        Reader::open_on(Arc::new(disk))
+    }
+
+    /// As [`Reader::open`], on any disk.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_on(disk: Arc<dyn Disk>) -> Result<Reader, OpenError> {
+        let (recovered, writer_lives) = look(disk.as_ref())?;
+        Ok(Reader { disk, recovered, writer_lives })
+    }
+
+    /// The state when the reader was opened.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.recovered.view
+    }
+
+    /// What recovery passed by.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.recovered.report
+    }
+
+    /// What the control file says.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.recovered.control
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.recovered.directory
+    }
+
+    /// Where the log ends.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.recovered.end
+    }
+
+    /// Whether a process has the store open for writing.
+    #[must_use]
+    pub fn writer_lives(&self) -> bool {
+        self.writer_lives
+    }
+
+    /// The directory's permission bits, if others than the owner may enter it.
+    #[must_use]
+    pub fn open_to_others(&self) -> Option<u32> {
+        self.disk.mode().ok().filter(|mode| mode & 0o077 != 0)
+    }
+
+    /// The range that [`Reader::at`] can read.
+    #[must_use]
+    pub fn history(&self) -> History {
+        let view = self.view();
+        history::range_of(self.directory(), view.lsn(), view.time())
+    }
+
+    /// The state at a retained LSN or time.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] and others.
+    pub fn at(&self, at: At) -> Result<View, ReadError> {
+        let view = self.view();
+        match at {
+            // What is not vouched for is not shown in this way, either.
+            At::Lsn(lsn) if lsn > view.lsn() => {
+                Err(ReadError::OutOfRange { oldest: self.history().oldest_lsn, newest: view.lsn() })
+            }
+            At::Time(time) if time >= view.time() => Ok(view.clone()),
+            _ => history::at(self.disk.as_ref(), at, Writer::Lives(view.lsn())),
+        }
+    }
+
+    /// Every save from `from` on, in order, and those that follow.
+    ///
+    /// # Errors
+    /// [`ReadError::Behind`] if `from` is no longer retained.
+    pub fn follow(&self, from: Lsn) -> Result<Follower, ReadError> {
+        Follower::outside(Arc::clone(&self.disk), from)
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("view", self.view()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a process has the store open for writing.
+pub(crate) fn writer_lives(disk: &dyn Disk) -> bool {
+    let lock = disk.open(names::LOCK, Access::Read);
+    lock.and_then(|file| file.is_locked()).unwrap_or(false)
+}
+
+/// Reads the state; what looks damaged while a writer lives, or comes and goes, is read anew before
+/// it is believed.
+fn look(disk: &dyn Disk) -> Result<(Recovered, bool), OpenError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let before = writer_lives(disk);
+        let writer = if before { Writer::Lives(Lsn::ZERO) } else { Writer::None };
+        let outcome = recover(disk, Target::End, writer);
+        // A writer that came meanwhile may have had a group in flight.
+        let moved = before || writer_lives(disk);
+        let settled = match &outcome {
+            Ok(_) => before || !moved,
+            Err(OpenError::NotAStore) => true,
+            Err(_) => !moved,
+        };
+        if settled || tries == TRIES {
+            return outcome.map(|recovered| (recovered, before));
+        }
+    }
+}

@@ -1,0 +1,586 @@
+//! Recovery: from the facts of a directory to the state that was durable, or to a refusal.
+//!
+//! Invariants:
+//! - The state is exactly a prefix of the saves, and holds every save that anything durable vouches
+//!   for; where that cannot be had, it is refused with file, offset, LSN and what survives.
+//! - Nothing is written.
+
+use crate::base::limits::BLOCK;
+use crate::base::{Id, Lsn, Nanos, SegmentId};
+use crate::disk::{Disk, Site};
+use crate::format::segment::FIRST_GROUP;
+use crate::format::{Control, FormatError, Ops, names};
+use crate::log::{Groups, Position};
+use crate::snapshot::Snapshot;
+use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
+use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
+use crate::store::error::{Damage, Evidence, Found, OpenError};
+use crate::store::state::{Changes, View};
+use crate::store::walk::{Seals, Walk, Walked, genesis};
+use std::io;
+use std::sync::Arc;
+
+/// Threads that check a snapshot: more than this gains nothing on the disks we know.
+const VERIFY_THREADS: usize = 4;
+
+/// Below this many bytes of records, starting threads takes longer than checking.
+const SMALL: u64 = 4 << 20;
+
+/// Up to where the state is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// All of it.
+    End,
+    /// The state at an LSN.
+    Lsn(Lsn),
+    /// The last save at or before a time.
+    Time(Nanos),
+    /// Everything before the first damage, which is then the end: for repair only.
+    BeforeDamage,
+}
+
+/// Whether somebody writes the directory meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody does: everything whole in the log counts.
+    None,
+    /// Somebody does: what a watermark vouches for counts, and everything up to this LSN, which the
+    /// caller knows to be committed.
+    Lives(Lsn),
+}
+
+/// What recovery passed by. Everything here is normal or harmless, and worth a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The snapshot that was used.
+    pub snapshot: Option<String>,
+    /// Groups of the log that were applied.
+    pub groups: u64,
+    /// An unfinished last group: segment, offset, bytes.
+    pub torn_tail: Option<(String, u64, u64)>,
+    /// In a copy: what was caught of later groups: segment, offset, bytes.
+    pub set_aside: Option<(String, u64, u64)>,
+    /// Snapshots that are damaged and were not needed, with what is wrong.
+    pub damaged_snapshots: Vec<(String, String)>,
+    /// Snapshots that were never finished.
+    pub unfinished: Vec<String>,
+    /// Groups of the log that nobody may see yet, because no writer has vouched for them.
+    pub withheld: u64,
+    /// One slot of the control file could not be read.
+    pub one_slot: bool,
+    /// Files that are not ours.
+    pub strangers: Vec<String>,
+    /// Whether the directory is a copy.
+    pub copy: bool,
+}
+
+impl Report {
+    /// Whether something is damaged, though nothing is lost.
+    #[must_use]
+    pub fn degraded(&self) -> bool {
+        !self.damaged_snapshots.is_empty()
+    }
+}
+
+/// A recovered state.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The facts.
+    pub directory: Directory,
+    /// The control file's newest slot.
+    pub control: Control,
+    /// Whose directory it is.
+    pub whose: Whose,
+    /// The state.
+    pub view: View,
+    /// Where the history ends (or the target lies).
+    pub end: Position,
+    /// Bytes of log behind the snapshot.
+    pub log_bytes: u64,
+    /// What was passed by.
+    pub report: Report,
+}
+
+/// Reads the state of the directory up to `target`.
+///
+/// # Errors
+/// [`OpenError`]. The directory is never changed.
+pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recovered, OpenError> {
+    let directory = Directory::read(disk).map_err(OpenError::io("directory"))?;
+    let (control, facts) = identify(&directory)?;
+    check_versions(&directory)?;
+    check_lineage(&directory, &control)?;
+    Recovery {
+        disk,
+        directory: &directory,
+        seals: Arc::new(Seals::of(&directory)),
+        whose: whose(&directory, &control, &facts),
+        facts: &facts,
+        target,
+        writer,
+        report: Report {
+            one_slot: facts.slots[1].is_err(),
+            strangers: directory.strangers.clone(),
+            copy: !facts.original,
+            ..Report::default()
+        },
+    }
+    .run()
+    .map(|outcome| Recovered {
+        whose: whose(&directory, &control, &facts),
+        view: outcome.view,
+        end: outcome.end,
+        log_bytes: outcome.log_bytes,
+        report: outcome.report,
+        control,
+        directory,
+    })
+}
+
+/// The last LSN that the control file vouches for, read anew.
+pub(crate) fn published(disk: &dyn Disk) -> Result<Lsn, OpenError> {
+    let facts = directory::read_control(disk).map_err(OpenError::io(names::CONTROL))?;
+    let slots = facts.slots.iter().filter_map(|slot| slot.as_ref().ok());
+    Ok(slots.map(|slot| slot.watermark).max().unwrap_or_default())
+}
+
+/// What the directory is, by the table.
+pub(crate) fn standing(directory: &Directory) -> Standing {
+    let slots = match directory.control.as_ref().map(|facts| &facts.slots) {
+        None => Slots::Absent,
+        Some([Ok(_), Ok(_)]) => Slots::Both,
+        Some([Ok(_), Err(_)]) => Slots::One,
+        Some(slots) if slots.iter().any(|s| too_new(s).is_some()) => Slots::Newer,
+        Some(_) => Slots::None,
+    };
+    decision::standing(slots, directory.has_data())
+}
+
+fn too_new<T>(slot: &Result<T, FormatError>) -> Option<FormatError> {
+    slot.as_ref().err().copied().filter(|error| matches!(error, FormatError::TooNew { .. }))
+}
+
+/// The control file's newest slot, if the directory is a store.
+pub(crate) fn identify(directory: &Directory) -> Result<(Control, ControlFacts), OpenError> {
+    let facts = directory.control.as_ref();
+    let mut slots = facts.iter().flat_map(|facts| &facts.slots);
+    match standing(directory) {
+        Standing::Store | Standing::StoreOneSlot => {
+            let facts = facts.expect("a slot was read").clone();
+            let newest = facts.slots[0].clone().expect("the newest slot was read");
+            Ok((newest, facts))
+        }
+        Standing::NoStore => Err(OpenError::NotAStore),
+        Standing::Refused => {
+            let reason = slots.find_map(|slot| slot.as_ref().err().copied());
+            Err(OpenError::Control(reason.unwrap_or(FormatError::Blank)))
+        }
+        Standing::TooNew => {
+            let source = slots.find_map(too_new).expect("a slot is of a newer version");
+            Err(OpenError::TooNew { file: names::CONTROL.to_owned(), source })
+        }
+    }
+}
+
+fn whose(directory: &Directory, control: &Control, facts: &ControlFacts) -> Whose {
+    // A copy whose adoption was cut short between control file and seal is still a copy: nothing
+    // here belongs to the new history yet.
+    let own = |incarnation: Id| incarnation == control.incarnation;
+    let mut segments = directory.segments.values().filter(|segment| segment.first.is_some());
+    let mut snapshots = directory.snapshots.iter().filter_map(|s| s.header.as_ref().ok());
+    let begun = control.ancestors.is_empty()
+        || segments.any(|s| s.header.as_ref().is_ok_and(|header| own(header.incarnation)))
+        || snapshots.any(|header| own(header.incarnation));
+    match (facts.original && begun, control.replica) {
+        (false, _) => Whose::Copy,
+        (true, true) => Whose::Replica,
+        (true, false) => Whose::Original,
+    }
+}
+
+fn check_versions(directory: &Directory) -> Result<(), OpenError> {
+    let segments = directory.segments.values().map(|s| (s.name(), s.header.as_ref().err()));
+    let snapshots = directory.snapshots.iter().map(|s| (s.name(), s.header.as_ref().err()));
+    for (file, error) in segments.chain(snapshots) {
+        if let Some(source @ FormatError::TooNew { .. }) = error {
+            return Err(OpenError::TooNew { file, source: *source });
+        }
+    }
+    Ok(())
+}
+
+/// Every file belongs to this history, or to one that this one continues.
+fn check_lineage(directory: &Directory, control: &Control) -> Result<(), OpenError> {
+    let belongs = |incarnation: Id, epoch| {
+        incarnation == control.incarnation
+            || control
+                .ancestors
+                .iter()
+                .any(|a| a.incarnation == incarnation && epoch <= a.last_epoch)
+    };
+    let segments = directory.segments.values().filter_map(|segment| {
+        let header = segment.header.as_ref().ok()?;
+        Some((segment.name(), header.incarnation, header.id.epoch))
+    });
+    let snapshots = directory.snapshots.iter().filter_map(|snapshot| {
+        let header = snapshot.header.as_ref().ok()?;
+        Some((snapshot.name(), header.incarnation, header.epoch))
+    });
+    for (file, incarnation, epoch) in segments.chain(snapshots) {
+        if !belongs(incarnation, epoch) {
+            return Err(OpenError::Foreign { file, incarnation });
+        }
+    }
+    Ok(())
+}
+
+struct Outcome {
+    view: View,
+    end: Position,
+    log_bytes: u64,
+    report: Report,
+}
+
+struct Recovery<'a> {
+    disk: &'a dyn Disk,
+    directory: &'a Directory,
+    seals: Arc<Seals>,
+    whose: Whose,
+    facts: &'a ControlFacts,
+    target: Target,
+    writer: Writer,
+    report: Report,
+}
+
+/// A group that is read but not yet vouched for.
+struct Held {
+    payload: Arc<Vec<u8>>,
+    after: Position,
+}
+
+impl Recovery<'_> {
+    fn run(mut self) -> Result<Outcome, OpenError> {
+        let base = self.choose_base()?;
+        let start = base.as_ref().map_or_else(
+            || genesis(&self.seals),
+            |base| {
+                let header = base.header();
+                Position {
+                    segment: header.resume,
+                    offset: header.resume_offset,
+                    lsn: header.lsn,
+                    chain: header.chain,
+                    time: header.time,
+                }
+            },
+        );
+        self.report.snapshot = base.as_ref().map(|base| base.name().to_owned());
+        let mut view =
+            View { lsn: start.lsn, time: start.time, base: base.map(Arc::new), ..View::default() };
+        self.replay(&mut view, start)
+    }
+
+    /// The newest sound snapshot that lies on the history and not beyond the target.
+    fn choose_base(&mut self) -> Result<Option<Snapshot>, OpenError> {
+        let mut candidates: Vec<&SnapshotFacts> = self.directory.snapshots.iter().collect();
+        candidates.sort_by_key(|facts| (facts.epoch, facts.lsn));
+        for facts in candidates.into_iter().rev() {
+            if facts.header == Err(FormatError::Blank) {
+                self.report.unfinished.push(facts.name());
+                continue;
+            }
+            if !self.on_history(facts) || self.beyond_target(facts) {
+                continue;
+            }
+            match self.open_snapshot(facts) {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(Some(damage)) => self.report.damaged_snapshots.push((facts.name(), damage)),
+                Err(None) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn on_history(&self, facts: &SnapshotFacts) -> bool {
+        self.seals.holds(facts.epoch, facts.lsn)
+    }
+
+    fn beyond_target(&self, facts: &SnapshotFacts) -> bool {
+        match self.target {
+            Target::End | Target::BeforeDamage => false,
+            Target::Lsn(lsn) => facts.lsn > lsn,
+            Target::Time(time) => facts.header.as_ref().is_ok_and(|header| header.time > time),
+        }
+    }
+
+    /// `Err(None)`: gone meanwhile, because a writer has superseded it.
+    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, Option<String>> {
+        let verified = Snapshot::open(self.disk, &facts.name()).and_then(|snapshot| {
+            let threads = match snapshot.header().data_len {
+                0..SMALL => 1,
+                _ => std::thread::available_parallelism().map_or(1, usize::from),
+            };
+            snapshot.verify(threads.min(VERIFY_THREADS)).map(|()| snapshot)
+        });
+        verified.map_err(|error| error.is_damage().then(|| error.to_string()))
+    }
+
+    fn replay(mut self, view: &mut View, start: Position) -> Result<Outcome, OpenError> {
+        let io =
+            |what: SegmentId| OpenError::io(crate::format::FileName::Segment(what).to_string());
+        let seals = Arc::clone(&self.seals);
+        let mut walk =
+            Walk::new(self.disk, self.directory, &seals, start).map_err(io(start.segment))?;
+        let mut held: Vec<Held> = Vec::new();
+        let mut end = start;
+        let mut log_bytes = 0;
+        // Whether the last group is one that only a later group vouches for.
+        let mut starts_epoch = false;
+        // While somebody writes: a group that was seen behind the first end, up to which the log
+        // must be whole by now.
+        let mut whole_until: Option<(SegmentId, u64)> = None;
+        let (stand, found, beyond) = loop {
+            match walk.step().map_err(io(walk.position().segment))? {
+                Walked::End(stand, found) => {
+                    let beyond = self.look_beyond(&end).map_err(OpenError::io("log"))?;
+                    let settled = self.writer == Writer::None || whole_until.is_some();
+                    if settled || beyond.group.is_none() {
+                        break (stand, found, beyond);
+                    }
+                    whole_until = beyond.group;
+                    walk.refresh();
+                }
+                Walked::Group(header) => {
+                    // A good group proves that everything before it was durable.
+                    Self::apply(view, &mut held, header.watermark, self.target);
+                    if self.reached(view, header.time) {
+                        return Ok(self.outcome(view, end, log_bytes));
+                    }
+                    log_bytes += header.disk_len();
+                    self.report.groups += 1;
+                    let group = walk.group();
+                    let payload = Arc::new(group.payload().to_vec());
+                    let saves = group.header.saves > 0;
+                    end = walk.position();
+                    starts_epoch = !saves;
+                    if saves {
+                        held.push(Held { payload, after: end });
+                    } else {
+                        view.time = view.time.max(end.time);
+                    }
+                    if whole_until.is_some_and(|group| (end.segment, end.offset) > group) {
+                        self.release(view, &mut held);
+                        return Ok(self.outcome(view, end, log_bytes));
+                    }
+                }
+            }
+        };
+        self.release(view, &mut held);
+        if self.reached(view, Nanos(u64::MAX)) {
+            return Ok(self.outcome(view, end, log_bytes));
+        }
+        let last = walk.groups().map(|groups| Arc::clone(groups.file()));
+        self.decide_end(&end, stand, found, &beyond)?;
+        if self.writer == Writer::None && (starts_epoch || !held.is_empty()) {
+            // Nobody vouches for these yet: they may stand in the page cache only. From here on
+            // they are durable, or recovery fails. That goes for a start of an epoch, too: the
+            // next seal points at it, and without it the way from the older epochs is lost.
+            if let Some(file) = last {
+                file.sync(Site::Tail).map_err(io(end.segment))?;
+            }
+            Self::apply(view, &mut held, Lsn(u64::MAX), self.target);
+        }
+        Ok(self.outcome(view, end, log_bytes))
+    }
+
+    /// Applies what the control file, or the caller, vouches for; counts what nobody does.
+    fn release(&mut self, view: &mut View, held: &mut Vec<Held>) {
+        let known = match self.writer {
+            Writer::None => Lsn::ZERO,
+            Writer::Lives(committed) => committed,
+        };
+        Self::apply(view, held, self.published().max(known), self.target);
+        if self.writer != Writer::None {
+            self.report.withheld = held.len() as u64;
+        }
+    }
+
+    fn outcome(self, view: &mut View, end: Position, log_bytes: u64) -> Outcome {
+        Outcome { view: std::mem::take(view), end, log_bytes, report: self.report }
+    }
+
+    /// Applies the held groups up to `watermark`, as far as the target wants them.
+    fn apply(view: &mut View, held: &mut Vec<Held>, watermark: Lsn, target: Target) {
+        let ready = held.iter().take_while(|group| group.after.lsn <= watermark).count();
+        for group in held.drain(..ready) {
+            if matches!(target, Target::Time(time) if group.after.time > time) {
+                continue;
+            }
+            apply_payload(view, &group, target);
+        }
+    }
+
+    /// Whether the view stands at the target, so that nothing later is wanted.
+    fn reached(&self, view: &View, next: Nanos) -> bool {
+        match self.target {
+            Target::End | Target::BeforeDamage => false,
+            Target::Lsn(lsn) => view.lsn >= lsn,
+            Target::Time(time) => next > time && next != Nanos(u64::MAX),
+        }
+    }
+
+    /// The greatest LSN that the control file vouches for on this disk.
+    fn published(&self) -> Lsn {
+        let slots = self.facts.slots.iter().filter_map(|slot| slot.as_ref().ok());
+        // A slot that a copier read after it had listed the files may speak of a segment that was
+        // not there to be listed.
+        let binding =
+            slots.filter(|slot| self.whose != Whose::Copy || slot.written <= self.facts.modified);
+        binding.map(|slot| slot.watermark).max().unwrap_or_default()
+    }
+
+    fn decide_end(
+        &mut self,
+        end: &Position,
+        stand: Stand,
+        found: Found,
+        beyond: &Beyond,
+    ) -> Result<(), OpenError> {
+        // An empty store has no segment that could be missing.
+        let nowhere = end.segment == SegmentId::default();
+        let stand = if nowhere && stand == Stand::Missing { Stand::Blank } else { stand };
+        let stand =
+            if beyond.written > 0 && stand == Stand::Blank { Stand::Written } else { stand };
+        let (bound, evidence) = self.evidence(end, beyond);
+        let file = crate::format::FileName::Segment(end.segment).to_string();
+        match decision::end(stand, bound, self.whose) {
+            End::Clean => Ok(()),
+            End::TornTail => {
+                self.report.torn_tail = Some((file, end.offset, beyond.written));
+                Ok(())
+            }
+            End::BrokenCopy => {
+                self.report.set_aside = Some((file, end.offset, beyond.written));
+                Ok(())
+            }
+            End::Corruption if self.target == Target::BeforeDamage => Ok(()),
+            End::Corruption => {
+                let (file, offset, found) =
+                    self.lost_segment(end, &found).map_or((file, end.offset, found), |id| {
+                        let file = crate::format::FileName::Segment(id).to_string();
+                        (file, FIRST_GROUP, Found::Missing)
+                    });
+                Err(OpenError::Corruption(Box::new(Damage {
+                    file,
+                    offset,
+                    lsn: end.lsn.next(),
+                    survives: end.lsn,
+                    found: self.worse(found),
+                    because: evidence.unwrap_or(Evidence::Resume),
+                })))
+            }
+        }
+    }
+
+    /// The segment to name where the log ends at the end of its segment, or in zeros or nowhere
+    /// although later ones are there: ordinals are given out one by one, so the one after the end
+    /// is lost. Its epoch is that of its neighbour: a guess, for the message only.
+    fn lost_segment(&self, end: &Position, found: &Found) -> Option<SegmentId> {
+        if !matches!(found, Found::Nothing | Found::Missing) {
+            return None;
+        }
+        let ordinal = end.segment.ordinal + 1;
+        let segments = &self.directory.segments;
+        let later = segments.keys().filter(|id| id.ordinal >= ordinal);
+        let next = later.min_by_key(|id| id.ordinal);
+        let last = segments.get(&end.segment).and_then(|facts| facts.header.as_ref().ok());
+        let full = last.is_some_and(|header| end.offset >= header.prewritten);
+        let lost = next.map_or(full, |next| next.ordinal > ordinal);
+        let epoch = match next {
+            Some(next) if end.segment.ordinal == 0 => next.epoch,
+            _ => end.segment.epoch,
+        };
+        lost.then_some(SegmentId { epoch, ordinal })
+    }
+
+    /// What to name: a damaged snapshot explains a log that is too short by itself.
+    fn worse(&self, found: Found) -> Found {
+        match (&found, self.report.damaged_snapshots.first()) {
+            (Found::Nothing | Found::Missing, Some((name, why))) => {
+                Found::Snapshot(format!("{name} is damaged ({why}) and the log does not reach"))
+            }
+            _ => found,
+        }
+    }
+
+    fn evidence(&self, end: &Position, beyond: &Beyond) -> (Bound, Option<Evidence>) {
+        let published = self.published();
+        if published > end.lsn {
+            return (Bound::Durable, Some(Evidence::Watermark(published)));
+        }
+        let names = self.directory.snapshots.iter().filter(|facts| self.on_history(facts));
+        if let Some(lsn) = names.map(|facts| facts.lsn).max().filter(|lsn| *lsn > end.lsn) {
+            return (Bound::Durable, Some(Evidence::Snapshot(lsn)));
+        }
+        match beyond.group {
+            Some((id, offset)) => {
+                let evidence = Evidence::LaterGroup { ordinal: id.ordinal, offset };
+                (Bound::LaterGroup, Some(evidence))
+            }
+            None => (Bound::None, None),
+        }
+    }
+
+    /// Looks at every block behind `end`, for good groups and for anything else.
+    fn look_beyond(&self, end: &Position) -> io::Result<Beyond> {
+        let mut beyond = Beyond::default();
+        for (id, facts) in self.directory.segments.range(end.segment..) {
+            let Ok(header) = facts.header else { continue };
+            let file = match facts.open(self.disk) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            let mut at = if *id == end.segment { end.offset } else { FIRST_GROUP };
+            let mut groups = Groups::new(Arc::clone(&file), header, at);
+            while at < facts.len {
+                // Holes hold nothing; where that cannot be told, every block is looked at.
+                let Some(data) = file.next_data(at).unwrap_or(Some(at)) else { break };
+                at = data - data % BLOCK as u64;
+                let written = groups.is_written(at);
+                if written {
+                    groups.seek(at);
+                    if beyond.group.is_none() && groups.look().is_ok() {
+                        beyond.group = Some((*id, at));
+                    }
+                    beyond.written += BLOCK as u64;
+                }
+                at += BLOCK as u64;
+            }
+        }
+        Ok(beyond)
+    }
+}
+
+#[derive(Default)]
+struct Beyond {
+    /// The first good group behind the end.
+    group: Option<(SegmentId, u64)>,
+    /// Bytes of blocks that are not zeros.
+    written: u64,
+}
+
+fn apply_payload(view: &mut View, group: &Held, target: Target) {
+    let mut rest: &[u8] = &group.payload;
+    let mut lsn = view.lsn;
+    let mut changes: Changes = std::mem::take(&mut view.active);
+    while lsn < group.after.lsn && !matches!(target, Target::Lsn(limit) if lsn >= limit) {
+        let (ops, after) = Ops::split(rest).expect("the group's frames were checked");
+        changes.apply_ops(&group.payload, ops);
+        rest = after;
+        lsn = lsn.next();
+    }
+    changes.count_bytes(group.payload.len() as u64);
+    view.active = changes;
+    view.lsn = lsn;
+    view.time = group.after.time;
+}

@@ -1,0 +1,232 @@
+//! Checks what is on disk, beyond what opening needs.
+//!
+//! *Quick*: what opening checks: control file, newest snapshot with every chunk, the log behind it.
+//! *Full*: every group of every segment with its chain, every snapshot with every record.
+//!
+//! Invariant: beside a living writer there is no false alarm: what looks damaged is read again, and
+//! files that vanish were superseded.
+
+use crate::base::Lsn;
+use crate::disk::{Access, Disk, Real};
+use crate::format::FormatError;
+use crate::format::segment::FIRST_GROUP;
+use crate::log::{Groups, Stop};
+use crate::snapshot::Snapshot;
+use crate::store::directory::{Directory, SegmentFacts};
+use crate::store::error::OpenError;
+use crate::store::history::History;
+use crate::store::reader::Reader;
+use crate::store::recovery::Report;
+use crate::store::walk::Seals;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How much is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// What opening checks.
+    Quick,
+    /// Everything.
+    Full,
+}
+
+/// Something damaged that the newest state does not need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// The first save that it concerns, where that is known.
+    pub lsn: Option<Lsn>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What was checked, and found.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The state's LSN.
+    pub lsn: Lsn,
+    /// Segments looked at.
+    pub segments: u64,
+    /// Groups that are whole.
+    pub groups: u64,
+    /// Saves in them.
+    pub saves: u64,
+    /// Snapshots that are sound.
+    pub snapshots_ok: u64,
+    /// Snapshots in all, unfinished ones not counted.
+    pub snapshots: u64,
+    /// Damage that the newest state does not need.
+    pub findings: Vec<Finding>,
+    /// What recovery passed by.
+    pub report: Report,
+    /// What can be read.
+    pub history: History,
+}
+
+/// Checks the store in `path`.
+///
+/// # Errors
+/// [`OpenError::Corruption`] where the newest state cannot be had, and as [`Reader::open`].
+pub fn verify(path: &Path, level: Level) -> Result<Verified, OpenError> {
+    let disk = Real::open(path).map_err(OpenError::io(path.display().to_string()))?;
+    verify_on(Arc::new(disk), level)
+}
+
+/// As [`verify`], on any disk.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(disk: Arc<dyn Disk>, level: Level) -> Result<Verified, OpenError> {
+    let reader = Reader::open_on(Arc::clone(&disk))?;
+    let directory = reader.directory();
+    let mut verified = Verified {
+        lsn: reader.view().lsn(),
+        segments: directory.segments.len() as u64,
+        groups: reader.report().groups,
+        saves: 0,
+        snapshots_ok: 0,
+        snapshots: 0,
+        findings: Vec::new(),
+        report: reader.report().clone(),
+        history: reader.history(),
+    };
+    let base = reader.report().snapshot.as_deref();
+    for facts in &directory.snapshots {
+        if facts.header == Err(FormatError::Blank) {
+            continue;
+        }
+        let name = facts.name();
+        match snapshot(disk.as_ref(), &name, level, base == Some(name.as_str())) {
+            Outcome::Sound => verified.snapshots_ok += 1,
+            Outcome::Gone => continue,
+            Outcome::Damaged(offset, what) => {
+                let finding = Finding { file: name, offset, lsn: Some(facts.lsn), what };
+                verified.findings.push(finding);
+            }
+        }
+        verified.snapshots += 1;
+    }
+    if level == Level::Full {
+        verified.groups = 0;
+        Log { disk: disk.as_ref(), directory, reader: &reader, seals: Seals::of(directory) }
+            .check(&mut verified)
+            .map_err(OpenError::io("log"))?;
+    }
+    Ok(verified)
+}
+
+enum Outcome {
+    Sound,
+    Gone,
+    Damaged(u64, String),
+}
+
+fn snapshot(disk: &dyn Disk, name: &str, level: Level, used: bool) -> Outcome {
+    if level == Level::Quick && used {
+        return Outcome::Sound;
+    }
+    let checked = Snapshot::open(disk, name).and_then(|snapshot| match level {
+        Level::Quick => snapshot.verify(1),
+        Level::Full => snapshot.verify_deep(),
+    });
+    match checked {
+        Ok(()) => Outcome::Sound,
+        Err(error) if error.is_damage() => {
+            Outcome::Damaged(error.offset().unwrap_or(0), error.to_string())
+        }
+        Err(_) => Outcome::Gone,
+    }
+}
+
+struct Log<'a> {
+    disk: &'a dyn Disk,
+    directory: &'a Directory,
+    reader: &'a Reader,
+    seals: Seals,
+}
+
+impl Log<'_> {
+    fn check(&self, verified: &mut Verified) -> io::Result<()> {
+        for facts in self.directory.segments.values() {
+            match self.segment(facts, verified) {
+                // Superseded and deleted meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => verified.segments -= 1,
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks one segment, whatever stands before and behind it.
+    fn segment(&self, facts: &SegmentFacts, verified: &mut Verified) -> io::Result<()> {
+        let finding = |offset, lsn, what: String| Finding { file: facts.name(), offset, lsn, what };
+        let header = match facts.header {
+            Ok(header) => header,
+            // Its making was cut short: it never held a group.
+            Err(FormatError::Blank) => return Ok(()),
+            Err(error) => {
+                verified.findings.push(finding(0, None, error.to_string()));
+                return Ok(());
+            }
+        };
+        let file = self.disk.open(&facts.name(), Access::Read)?;
+        let sealed_at = self.end_in(facts);
+        let mut groups = Groups::new(file, header, FIRST_GROUP);
+        let mut link = None;
+        loop {
+            let offset = groups.offset();
+            if sealed_at.is_some_and(|end| offset >= end) {
+                return Ok(());
+            }
+            match groups.look() {
+                Ok(group) => {
+                    if link.is_some_and(|link| link != group.prev) {
+                        let what = "does not link to the group before it".to_owned();
+                        verified.findings.push(finding(offset, Some(group.first_lsn), what));
+                        return Ok(());
+                    }
+                    verified.groups += 1;
+                    verified.saves += u64::from(group.saves);
+                    link = Some(groups.take().link());
+                }
+                Err(Stop::Blank) if sealed_at.is_none() => return Ok(()),
+                Err(_) if facts.id >= self.reader.end().segment => return Ok(()),
+                Err(stop) => {
+                    // The end of a segment that was rotated away is where the next one links to.
+                    if link.is_some_and(|link| self.goes_on(facts, link)) {
+                        return Ok(());
+                    }
+                    let what = match stop {
+                        Stop::Blank => "nothing is written there".to_owned(),
+                        Stop::Bad(error) => error.to_string(),
+                        Stop::Unreadable(kind) => format!("cannot be read ({kind})"),
+                    };
+                    verified.findings.push(finding(offset, None, what));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Where the history leaves this segment for a later epoch.
+    fn end_in(&self, facts: &SegmentFacts) -> Option<u64> {
+        let seal = self.seals.end_of(facts.id.epoch)?;
+        match facts.id.cmp(&seal.segment) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Equal => Some(seal.offset),
+            std::cmp::Ordering::Greater => Some(0),
+        }
+    }
+
+    fn goes_on(&self, facts: &SegmentFacts, link: crate::base::Chain) -> bool {
+        let same_epoch = |later: &&SegmentFacts| {
+            later.id.epoch == facts.id.epoch && later.id.ordinal > facts.id.ordinal
+        };
+        let mut later = self.directory.segments.values().filter(same_epoch);
+        later.any(|later| later.first.is_some_and(|first| first.prev == link))
+    }
+}

@@ -1,0 +1,233 @@
+//! Follows the one history through segments and epochs, group by group.
+//!
+//! Invariants: every group handed out links to the one before (chain, LSN); where two epochs hold
+//! the same LSN the higher epoch wins, because the walk leaves an epoch where its seal says.
+
+use crate::base::{Chain, Epoch, Lsn, SegmentId};
+use crate::disk::Disk;
+use crate::format::segment::FIRST_GROUP;
+use crate::format::{FormatError, Group, GroupHeader, Seal};
+use crate::log::{Groups, Position, Stop};
+use crate::store::decision::Stand;
+use crate::store::directory::{Directory, SegmentFacts};
+use crate::store::error::Found;
+use std::collections::BTreeMap;
+use std::io;
+
+/// Where each epoch of the history ends and which segment goes on, from the newest start of an
+/// epoch backwards. Epochs that are not on this path were never part of the history.
+#[derive(Clone, Debug, Default)]
+pub struct Seals {
+    next: BTreeMap<(SegmentId, u64), (SegmentId, Seal)>,
+    ends: BTreeMap<Epoch, Seal>,
+    genesis: Option<SegmentId>,
+}
+
+impl Seals {
+    /// Reads the path from the starts of epochs in `directory`.
+    #[must_use]
+    pub fn of(directory: &Directory) -> Seals {
+        let starts: BTreeMap<Epoch, (SegmentId, Seal)> = directory
+            .segments
+            .values()
+            .filter_map(|segment| Some((segment.id.epoch, (segment.id, segment.seal?))))
+            .collect();
+        let mut seals = Seals::default();
+        let mut at = starts.keys().next_back().copied();
+        while let Some((id, seal)) = at.and_then(|epoch| starts.get(&epoch)) {
+            if seal.segment.epoch.0 == 0 {
+                seals.genesis = Some(*id);
+                break;
+            }
+            // A seal points back in time: a file that says otherwise cannot make this loop.
+            if seal.segment.epoch >= id.epoch {
+                break;
+            }
+            seals.next.insert((seal.segment, seal.offset), (*id, *seal));
+            seals.ends.insert(seal.segment.epoch, *seal);
+            at = Some(seal.segment.epoch);
+        }
+        seals
+    }
+
+    /// The segment that the very first history starts in.
+    #[must_use]
+    pub fn genesis(&self) -> Option<SegmentId> {
+        self.genesis
+    }
+
+    /// Where `epoch` was sealed, if it was.
+    #[must_use]
+    pub fn end_of(&self, epoch: Epoch) -> Option<&Seal> {
+        self.ends.get(&epoch)
+    }
+
+    /// Whether a state of `epoch` at `lsn` can lie on the history.
+    #[must_use]
+    pub fn holds(&self, epoch: Epoch, lsn: Lsn) -> bool {
+        // An epoch between two that follow one another was left out, or cut off.
+        let skipped = self
+            .next
+            .iter()
+            .any(|((before, _), (after, _))| before.epoch < epoch && epoch < after.epoch);
+        !skipped && self.ends.get(&epoch).is_none_or(|seal| lsn <= seal.lsn)
+    }
+
+    fn jump(&self, at: &Position) -> Option<SegmentId> {
+        let (next, seal) = self.next.get(&(at.segment, at.offset))?;
+        (seal.lsn == at.lsn && seal.chain == at.chain).then_some(*next)
+    }
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Walked {
+    /// A group; [`Walk::group`] hands it out.
+    Group(GroupHeader),
+    /// Nothing that belongs to the history.
+    End(Stand, Found),
+}
+
+/// A walk through the history.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    disk: &'a dyn Disk,
+    directory: &'a Directory,
+    seals: &'a Seals,
+    at: Position,
+    groups: Option<Groups>,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts after `at`.
+    ///
+    /// # Errors
+    /// Those of the file system, when the segment is opened.
+    pub fn new(
+        disk: &'a dyn Disk,
+        directory: &'a Directory,
+        seals: &'a Seals,
+        at: Position,
+    ) -> io::Result<Walk<'a>> {
+        let mut walk = Walk { disk, directory, seals, at, groups: None };
+        walk.enter(at.segment, at.offset)?;
+        Ok(walk)
+    }
+
+    /// The end of the last group handed out.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.at
+    }
+
+    /// The reader of the present segment, if it is there.
+    pub fn groups(&mut self) -> Option<&mut Groups> {
+        self.groups.as_mut()
+    }
+
+    /// Forgets what was read, so that the next step sees what a writer has added.
+    pub fn refresh(&mut self) {
+        if let Some(groups) = &mut self.groups {
+            groups.refresh();
+        }
+    }
+
+    /// Looks for the next group of the history.
+    ///
+    /// # Errors
+    /// Those of the file system, when a segment is opened.
+    pub fn step(&mut self) -> io::Result<Walked> {
+        loop {
+            if let Some(next) = self.seals.jump(&self.at) {
+                self.enter(next, FIRST_GROUP)?;
+                continue;
+            }
+            let (stand, found) = match self.groups.as_mut().map(Groups::look) {
+                Some(Ok(header)) if self.links(&header) => return Ok(Walked::Group(header)),
+                Some(Ok(_)) => (Stand::Written, Found::Bad(FormatError::Field("chain"))),
+                Some(Err(Stop::Blank)) => (Stand::Blank, Found::Nothing),
+                Some(Err(stop)) => (Stand::Written, stop.into()),
+                None => self.without_reader(),
+            };
+            match self.successor() {
+                Some(next) => self.enter(next, FIRST_GROUP)?,
+                None => return Ok(Walked::End(stand, found)),
+            }
+        }
+    }
+
+    /// Hands out the group that [`Walk::step`] has found, moving past it.
+    ///
+    /// # Panics
+    /// Without such a step before.
+    pub fn group(&mut self) -> Group<'_> {
+        let groups = self.groups.as_mut().expect("step has found a group");
+        let header = groups.look().expect("step has found a group");
+        let group = groups.take();
+        self.at.offset += header.disk_len();
+        self.at.lsn = header.last_lsn();
+        self.at.time = header.time;
+        self.at.chain = group.link();
+        group
+    }
+
+    fn links(&self, header: &GroupHeader) -> bool {
+        header.prev == self.at.chain && header.first_lsn == self.at.lsn.next()
+    }
+
+    fn without_reader(&self) -> (Stand, Found) {
+        match self.directory.segments.get(&self.at.segment) {
+            Some(segment) => match &segment.header {
+                Err(FormatError::Blank) => (Stand::Blank, Found::Nothing),
+                Err(error) => (Stand::Written, Found::Bad(*error)),
+                Ok(_) => (Stand::Missing, Found::Missing),
+            },
+            None => (Stand::Missing, Found::Missing),
+        }
+    }
+
+    /// The segment of the same epoch that goes on from here, after a rotation.
+    fn successor(&self) -> Option<SegmentId> {
+        let from = SegmentId { ordinal: self.at.segment.ordinal + 1, ..self.at.segment };
+        let until = SegmentId { ordinal: u64::MAX, ..self.at.segment };
+        let mut later = self.directory.segments.range(from..=until);
+        later.find(|(_, segment)| self.starts(segment)).map(|(id, _)| *id)
+    }
+
+    /// Whether the history goes on at the start of `segment`: by the facts, or, where it was empty
+    /// when they were gathered, by what a writer has put there since.
+    fn starts(&self, segment: &SegmentFacts) -> bool {
+        if let Some(first) = &segment.first {
+            return self.links(first);
+        }
+        let (Ok(header), Ok(file)) = (segment.header, segment.open(self.disk)) else {
+            return false;
+        };
+        Groups::new(file, header, FIRST_GROUP).look().is_ok_and(|first| self.links(&first))
+    }
+
+    fn enter(&mut self, segment: SegmentId, offset: u64) -> io::Result<()> {
+        self.at.segment = segment;
+        self.at.offset = offset;
+        self.groups = None;
+        let Some(facts) = self.directory.segments.get(&segment) else { return Ok(()) };
+        let Ok(header) = facts.header else { return Ok(()) };
+        match facts.open(self.disk) {
+            Ok(file) => self.groups = Some(Groups::new(file, header, offset)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of the very first history.
+#[must_use]
+pub fn genesis(seals: &Seals) -> Position {
+    Position {
+        segment: seals.genesis().unwrap_or_default(),
+        offset: FIRST_GROUP,
+        chain: Chain::default(),
+        ..Position::default()
+    }
+}

@@ -1,0 +1,13 @@
+//! statectl as its users meet it: the binary is run, its output and exit code are judged.
+#![cfg(feature = "cli")]
+
+#[path = "statectl/apply.rs"]
+mod apply;
+#[path = "statectl/damage.rs"]
+mod damage;
+#[path = "statectl/manners.rs"]
+mod manners;
+#[path = "statectl/reading.rs"]
+mod reading;
+#[path = "statectl/tool.rs"]
+mod tool;

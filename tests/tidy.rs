@@ -1,0 +1,77 @@
+//! The house is in order: who imports whom, how files begin, how long lines are.
+
+use std::path::{Path, PathBuf};
+
+/// Module, and what it may import besides itself.
+const LAYERS: [(&str, &[&str]); 7] = [
+    ("base", &[]),
+    ("disk", &["base"]),
+    ("format", &["base"]),
+    ("log", &["base", "disk", "format"]),
+    ("snapshot", &["base", "disk", "format"]),
+    ("store", &["base", "disk", "format", "log", "snapshot"]),
+    // The tool names values of the lower layers (LSNs, ops, a snapshot's error).
+    ("ctl", &["base", "format", "snapshot", "store"]),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all(of: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(of), &mut found);
+    assert!(!found.is_empty());
+    found
+}
+
+/// The part of a source before its unit tests, which may use what they like.
+fn production(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+#[test]
+fn modules_import_only_what_their_layer_allows() {
+    let mut seen = 0;
+    for (module, allowed) in LAYERS {
+        for path in all(&format!("src/{module}")) {
+            if path.components().any(|part| part.as_os_str() == "tests") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (at, _) in production(&text).match_indices("crate::") {
+                let rest = &text[at + "crate::".len()..];
+                let name: String =
+                    rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let known = LAYERS.iter().any(|(layer, _)| *layer == name);
+                let fine = !known || name == module || allowed.contains(&name.as_str());
+                // Docs of the lowest layer may point at the face of the engine.
+                let line = text[..at].rsplit('\n').next().unwrap_or("").trim_start();
+                assert!(fine || line.starts_with("//"), "{}: imports {name}", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "the search finds imports");
+}
+
+#[test]
+fn files_say_what_they_are_for_and_lines_fit() {
+    for path in ["src", "tests"].into_iter().flat_map(all) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{}: does not open with //!", path.display());
+        let lines = text.lines().count();
+        assert!(lines <= 800, "{}: {lines} lines: is it one idea?", path.display());
+        for (number, line) in text.lines().enumerate() {
+            let width = line.chars().count();
+            assert!(width <= 100, "{}:{}: {width} columns", path.display(), number + 1);
+        }
+    }
+}
