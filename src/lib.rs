@@ -1,7 +1,7 @@
 //! statedir keeps the state of a cluster controller: named tables of key → value bytes, saved in
 //! atomic batches that are durable before they are acknowledged.
 //!
-//! There is one log of commit groups, and one [`Authority`](base::Authority) that says who may
+//! There is one log of commit groups, and one [`Authority`] that says who may
 //! extend it. Start at [`Store`]: [`Store::create`], [`Store::open`], [`Store::save`],
 //! [`Store::load`]. Processes that only look use [`Reader`].
 //!
