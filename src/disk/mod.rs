@@ -41,6 +41,9 @@ pub enum Site {
     Group,
     /// Groups that recovery found and nothing vouches for: they may stand in the page cache only.
     Tail,
+    /// Names, control slots and snapshot that recovery found: whoever made them may have been killed
+    /// before their sync.
+    Found,
     /// Records and footer of a snapshot, before its header.
     SnapshotBody,
     /// A snapshot's header: the moment of publication.
@@ -51,7 +54,7 @@ pub enum Site {
 
 impl Site {
     /// Every site.
-    pub const ALL: [Site; 10] = [
+    pub const ALL: [Site; 11] = [
         Site::DirectoryName,
         Site::ControlName,
         Site::ControlSlot,
@@ -59,6 +62,7 @@ impl Site {
         Site::SegmentName,
         Site::Group,
         Site::Tail,
+        Site::Found,
         Site::SnapshotBody,
         Site::SnapshotHeader,
         Site::SnapshotName,

@@ -73,7 +73,8 @@ impl ControlFile {
         Ok(())
     }
 
-    /// Starts `epoch` after `end`, which is durable; for a copy, with a history of its own that continues the old one.
+    /// Starts `epoch` after `end`, which is durable; for a copy, with a history of its own that
+    /// continues the old one.
     ///
     /// # Errors
     /// Those of the file system.

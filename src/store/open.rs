@@ -1,12 +1,13 @@
 //! Opens a directory for writing: lock, recover, take a new epoch, seal what came before.
 //!
 //! Invariants:
-//! - nothing is written before recovery has succeeded;
+//! - nothing is written before recovery has succeeded, and before what it found would survive a
+//!   power cut: whoever wrote it may have been killed between a write and its sync;
 //! - the epoch is durable in the control file before any file carries it, and the seal of the older
 //!   epochs is durable before anything is served: from then on, bytes behind the seal never count.
 
 use crate::base::{Authority, Epoch, SegmentId};
-use crate::disk::{Access, Disk, File};
+use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
 use crate::format::{Ancestor, Seal, names};
 use crate::log::{AppendError, Appender, prepare};
@@ -64,6 +65,7 @@ pub(crate) fn start(
     let incarnation = adoption.as_ref().map(|adoption| adoption.incarnation);
     let incarnation = incarnation.unwrap_or(recovered.control.incarnation);
     let io = |what: &str| OpenError::io(what.to_owned());
+    sync_found(disk.as_ref(), &recovered)?;
     let mut control =
         ControlFile::open(disk.as_ref(), recovered.control.clone()).map_err(io(names::CONTROL))?;
     control.start_epoch(epoch, recovered.end.lsn, adoption).map_err(io(names::CONTROL))?;
@@ -134,6 +136,18 @@ pub(crate) fn start(
         Vec::new()
     };
     Ok(Opened { inner, threads, report: recovered.report })
+}
+
+/// Makes what recovery goes by survive a power cut, before anything is written or deleted because
+/// of it: a slot torn beside the next one, or a snapshot lost after its segments, would be the end.
+fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), OpenError> {
+    disk.sync_names(Site::Found).map_err(OpenError::io("directory"))?;
+    let snapshot = recovered.view.base.as_ref().map(|base| base.name().to_owned());
+    for name in [Some(names::CONTROL.to_owned()), snapshot].into_iter().flatten() {
+        let synced = disk.open(&name, Access::Write).and_then(|file| file.sync(Site::Found));
+        synced.map_err(OpenError::io(name))?;
+    }
+    Ok(())
 }
 
 /// Takes the directory's lock.
