@@ -10,7 +10,7 @@ use crate::base::{Id, Lsn, Nanos, SegmentId};
 use crate::disk::{Disk, Site};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FormatError, Ops, names};
-use crate::log::{Groups, Position};
+use crate::log::{Groups, Payload, Position};
 use crate::snapshot::Snapshot;
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
@@ -254,7 +254,7 @@ struct Recovery<'a> {
 
 /// A group that is read but not yet vouched for.
 struct Held {
-    payload: Arc<Vec<u8>>,
+    payload: Arc<Payload>,
     after: Position,
 }
 
@@ -359,7 +359,7 @@ impl Recovery<'_> {
                     log_bytes += header.disk_len();
                     self.report.groups += 1;
                     let group = walk.group();
-                    let payload = Arc::new(group.payload().to_vec());
+                    let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
                     let saves = group.header.saves > 0;
                     end = walk.position();
                     starts_epoch = !saves;

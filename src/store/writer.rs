@@ -167,8 +167,10 @@ impl Store {
     /// [`SaveError::Refused`]: certainly not applied. [`SaveError::Unknown`]: the next open decides.
     pub fn save(&self, batch: Batch) -> Result<Lsn, SaveError> {
         self.check_tables(&batch)?;
-        let save = Arc::new(batch.encode());
-        let (ticket, part) = self.inner.queue.push(save, true).map_err(SaveError::Refused)?;
+        let save = batch.encode();
+        let (ticket, part) = self.inner.queue.push(&save, true).map_err(SaveError::Refused)?;
+        // Its bytes are in the group.
+        drop(save);
         match part {
             Part::Lead => self.inner.lead(),
             Part::Next => {
@@ -187,8 +189,8 @@ impl Store {
     /// [`SaveError::Refused`].
     pub fn submit(&self, batch: Batch) -> Result<Ticket, SaveError> {
         self.check_tables(&batch)?;
-        let save = Arc::new(batch.encode());
-        let (ticket, part) = self.inner.queue.push(save, false).map_err(SaveError::Refused)?;
+        let save = batch.encode();
+        let (ticket, part) = self.inner.queue.push(&save, false).map_err(SaveError::Refused)?;
         match part {
             Part::Lead if self.inner.options.background => self.inner.queue.flusher.set(),
             Part::Lead => self.inner.lead(),
@@ -309,13 +311,14 @@ impl Store {
         inner.queue.close();
         inner.closing.store(true, Ordering::Release);
         inner.queue.flusher.set();
+        inner.applier.set();
         inner.bell.ring();
         for thread in &self.threads {
             thread.thread().unpark();
         }
-        if let Some(helper) = &inner.helper {
-            // The helper is there until it is told to stop.
-            drop(helper.send(Job::Stop));
+        if let Some(hasher) = &inner.hasher {
+            // The hasher is there until it is told to stop.
+            drop(hasher.send(Job::Stop));
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
