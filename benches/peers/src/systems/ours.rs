@@ -1,5 +1,4 @@
-//! OURS: `statedir::Store` as one more system, built with `--features ours`. This file is all
-//! there is to adapt; it was written against the API as announced, before the store existed.
+//! OURS: `statedir::Store` as one more system, built with `--features ours`.
 //!
 //! Durability: `Store::save` returns the lsn of a save that is durable.
 
@@ -33,10 +32,9 @@ impl System for Ours {
     }
 
     fn load(&self, visit: Visit<'_>) -> Result<(), Fault> {
-        for pair in self.0.load().scan(TABLE, &[]) {
-            let (key, value) = pair?;
+        self.0.load(|_, key, value| {
             visit(key, value);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
