@@ -8,13 +8,15 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use crate::system::Fault;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The sectors of /sys/block/*/stat are of this size whatever the device's own are.
 const SECTOR: u64 = 512;
 /// The field "write sectors", counted from zero.
 const WRITTEN: usize = 6;
+/// The pause between two looks at the allocated space.
+pub const LOOK: Duration = Duration::from_millis(2);
 
 /// The counter of the device that holds a directory.
 pub struct Device {
@@ -31,16 +33,19 @@ impl Device {
     }
 
     /// Bytes written so far, with everything dirty of the file system written out first.
-    pub fn written(&self) -> Result<u64, Fault> {
+    pub fn written(&self) -> io::Result<u64> {
         rustix::fs::syncfs(File::open(&self.dir)?)?;
         let stat = fs::read_to_string(&self.stat)?;
-        let field = stat.split_whitespace().nth(WRITTEN);
-        Ok(field.ok_or("the device's stat has no field of sectors written")?.parse::<u64>()?
-            * SECTOR)
+        let sectors = stat.split_whitespace().nth(WRITTEN).and_then(|field| field.parse().ok());
+        let sectors: u64 = sectors.ok_or_else(|| {
+            io::Error::other(format!("{}: no field of sectors written", self.stat.display()))
+        })?;
+        Ok(sectors * SECTOR)
     }
 }
 
-/// Bytes allocated to the files under `dir`; files that vanish meanwhile count nothing.
+/// Bytes allocated to the files under `dir`, as du counts them; files that vanish meanwhile count
+/// nothing, and neither does a deleted file that is still open or mapped.
 pub fn allocated(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {
@@ -49,4 +54,24 @@ pub fn allocated(dir: &Path) -> u64 {
         Err(_) => 0,
     });
     sizes.sum()
+}
+
+/// Runs `work` and returns with its result the most space seen allocated in `dir`, looked at every
+/// [`LOOK`].
+pub fn watch<T>(dir: &Path, work: impl FnOnce() -> T) -> (T, u64) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut peak = 0;
+            while !over.load(Ordering::Relaxed) {
+                peak = allocated(dir).max(peak);
+                std::thread::sleep(LOOK);
+            }
+            peak
+        });
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        let seen = watcher.join().expect("looking at a directory does not panic");
+        (result, seen.max(allocated(dir)))
+    })
 }
