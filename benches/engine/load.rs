@@ -41,6 +41,8 @@ pub struct Child {
 /// What a child process says of its load.
 struct Loaded {
     seconds: f64,
+    /// Of these, until everything was open and verified.
+    opened: f64,
     digest: u64,
     /// Bytes: the peak, and at the end what is anonymous and what is mapped files.
     peak: f64,
@@ -136,8 +138,9 @@ fn print(flags: &Flags, temperature: &str, runs: &[Vec<Loaded>]) {
         table(&format!("open and load, {temperature}, {hold}"), "seconds, less is better", &rows);
         for (name, run) in SYSTEMS.iter().zip(pair) {
             println!(
-                "  {name:<28} peak {:.0} MiB = {:.3} x data; at the end {:.0} MiB mapped, {:.0} MiB \
-                 on the heap",
+                "  {name:<28} opened and verified after {:.3} s; peak {:.0} MiB = {:.3} x data; at the \
+                 end {:.0} MiB mapped, {:.0} MiB on the heap",
+                medians(run, |run| run.opened),
                 medians(run, |run| run.peak) / mega,
                 medians(run, |run| run.peak) / data,
                 medians(run, |run| run.mapped) / mega,
@@ -183,10 +186,11 @@ impl Child {
         let number = |i: usize| numbers[i].parse::<f64>().expect("a number");
         Loaded {
             seconds: number(0),
-            digest: numbers[1].parse().expect("a digest"),
-            peak: number(2),
-            anonymous: number(3),
-            mapped: number(4),
+            opened: number(1),
+            digest: numbers[2].parse().expect("a digest"),
+            peak: number(3),
+            anonymous: number(4),
+            mapped: number(5),
         }
     }
 
@@ -228,20 +232,21 @@ impl Child {
     where
         P: Iterator<Item = (&'a [u8], &'a [u8])>,
     {
+        let clock = Clock { from, opened: from.elapsed().as_secs_f64() };
         let pairs = pairs();
         match self.hold.as_str() {
-            "borrowed" => map.hold(self.keys, pairs, from),
+            "borrowed" => map.hold(self.keys, pairs, clock),
             "owned" => {
                 // What a controller has of its own: bytes that outlive the store.
                 let own = pairs.map(|(key, value)| (Box::from(key), Box::from(value)));
-                map.hold::<Box<[u8]>>(self.keys, own, from);
+                map.hold::<Box<[u8]>>(self.keys, own, clock);
             }
             _ => {
                 let mut count = 0_u64;
                 for (key, value) in pairs {
                     count += u64::from(std::hint::black_box(key.len() + value.len()) > 0);
                 }
-                tell(from.elapsed().as_secs_f64(), count);
+                clock.tell(clock.from.elapsed().as_secs_f64(), count);
             }
         }
     }
@@ -255,8 +260,8 @@ enum Map {
 }
 
 impl Map {
-    /// Fills a map with `pairs`, and tells how long that took since `from`.
-    fn hold<B>(self, keys: usize, pairs: impl Iterator<Item = (B, B)>, from: Instant)
+    /// Fills a map with `pairs`, and tells how long that took by `clock`.
+    fn hold<B>(self, keys: usize, pairs: impl Iterator<Item = (B, B)>, clock: Clock)
     where
         B: AsRef<[u8]> + Hash + Ord,
     {
@@ -264,14 +269,14 @@ impl Map {
             Map::Hash => {
                 let mut map = HashMap::with_capacity(keys);
                 map.extend(pairs);
-                done(from, keys, map.iter());
+                done(clock, keys, map.iter());
             }
             Map::Tree => {
                 let mut map = BTreeMap::new();
                 for (key, value) in pairs {
                     map.insert(key, value);
                 }
-                done(from, keys, map.iter());
+                done(clock, keys, map.iter());
             }
         }
     }
@@ -279,11 +284,11 @@ impl Map {
 
 /// Stops the clock; then makes sure that the map holds what it must.
 fn done<'a, B: AsRef<[u8]> + 'a>(
-    from: Instant,
+    clock: Clock,
     keys: usize,
     pairs: impl ExactSizeIterator<Item = (&'a B, &'a B)>,
 ) {
-    let seconds = from.elapsed().as_secs_f64();
+    let seconds = clock.from.elapsed().as_secs_f64();
     assert_eq!(pairs.len(), keys, "every key is there once");
     // A sum, as a hash map gives its pairs in any order.
     let digest = pairs.fold(0_u64, |sum, (key, value)| {
@@ -292,15 +297,26 @@ fn done<'a, B: AsRef<[u8]> + 'a>(
         hasher.update(value.as_ref());
         sum.wrapping_add(u64::from(hasher.finalize()))
     });
-    tell(seconds, digest);
+    clock.tell(seconds, digest);
 }
 
-fn tell(seconds: f64, digest: u64) {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a process has a status");
-    let bytes = |field: &str| -> u64 {
-        let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
-        let number = line.split_whitespace().nth(1).expect("a number of KiB");
-        number.parse::<u64>().expect("a number") << 10
-    };
-    println!("{seconds} {digest} {} {} {}", bytes("VmHWM:"), bytes("RssAnon:"), bytes("RssFile:"));
+/// When a load began, and after how many seconds everything was open.
+#[derive(Clone, Copy)]
+struct Clock {
+    from: Instant,
+    opened: f64,
+}
+
+impl Clock {
+    /// Prints what [`Loaded`] holds.
+    fn tell(self, seconds: f64, digest: u64) {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a process has a status");
+        let bytes = |field: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
+            let number = line.split_whitespace().nth(1).expect("a number of KiB");
+            number.parse::<u64>().expect("a number") << 10
+        };
+        let [peak, anonymous, mapped] = ["VmHWM:", "RssAnon:", "RssFile:"].map(bytes);
+        println!("{seconds} {} {digest} {peak} {anonymous} {mapped}", self.opened);
+    }
 }
