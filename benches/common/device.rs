@@ -4,6 +4,8 @@
 //! writes back on behalf of others. The counter is the whole device's, so whatever else runs on
 //! the machine counts too; read it only around a run that has the device to itself.
 
+#![allow(dead_code, reason = "each target that takes this in uses another part of it")]
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +43,14 @@ impl Device {
             io::Error::other(format!("{}: no field of sectors written", self.stat.display()))
         })?;
         Ok(sectors * SECTOR)
+    }
+
+    /// Bytes per second that the device writes for others: what it wrote in `time` while this
+    /// process did nothing.
+    pub fn noise(&self, time: Duration) -> io::Result<f64> {
+        let before = self.written()?;
+        std::thread::sleep(time);
+        Ok((self.written()? - before) as f64 / time.as_secs_f64())
     }
 }
 

@@ -6,7 +6,8 @@
 //! looked every 2 ms. A file that was deleted while the store still has it mapped shows in neither.
 //! Device bytes are those that the block device of the directory has written, by its own counter
 //! (/sys/dev/block/*/stat), with all that is dirty written out before and after: for each byte that
-//! was put. Whatever else the machine writes meanwhile counts: run it alone.
+//! was put. Whatever else the machine writes meanwhile counts: run it alone, and see from what the
+//! device wrote in the second before each turn whether it was.
 
 use crate::data::{PAIR, Values, key, shuffled};
 use crate::device::{Device, LOOK, allocated, watch};
@@ -15,6 +16,7 @@ use crate::report::{Goal, goals, median};
 use crate::scratch::{Scratch, open};
 use crate::state::TABLE;
 use statedir::{Batch, Options, Store};
+use std::time::Duration;
 
 /// Puts in a save.
 const PUTS: u64 = 100;
@@ -26,6 +28,8 @@ struct Spent {
     close: f64,
     peak: f64,
     device: f64,
+    /// Bytes per second that the device wrote for others before.
+    noise: f64,
     snapshots: u64,
     unprepared: u64,
 }
@@ -53,13 +57,14 @@ fn turns(flags: &Flags, ratio: f64, history: bool) {
     println!("\n  s = {ratio}, {retention}");
     println!(
         "  at close {:.2}, peak {:.2} x live data; device {:.2} x bytes put = {:.1} x live data; \
-         {:.0} snapshots, {:.0} rotations unprepared",
+         {:.0} snapshots, {:.0} rotations unprepared; others made the device write {:.2} MiB/s",
         of(|spent| spent.close),
         of(|spent| spent.peak),
         of(|spent| spent.device),
         of(|spent| spent.device) * (OVERWRITES + 1) as f64,
         of(|spent| spent.snapshots as f64),
         of(|spent| spent.unprepared as f64),
+        of(|spent| spent.noise) / f64::from(1 << 20),
     );
     let device = ("device / bytes put", of(|spent| spent.device), Goal::AtMost(2.15 + 1.0 / ratio));
     if history {
@@ -78,6 +83,7 @@ fn turn(flags: &Flags, options: &Options) -> Spent {
     let path = scratch.path().join("state");
     let values = Values::new();
     let device = Device::of(scratch.path()).expect("a device");
+    let noise = device.noise(Duration::from_secs(1)).expect("its counter");
     let before = device.written().expect("its counter");
     let (progress, peak) = watch(&path, || {
         Store::create(&path, options).expect("a store can be made");
@@ -93,6 +99,7 @@ fn turn(flags: &Flags, options: &Options) -> Spent {
         close: allocated(&path) as f64 / live,
         peak: peak as f64 / live,
         device: written as f64 / (live * (OVERWRITES + 1) as f64),
+        noise,
         snapshots: progress.checkpoints,
         unprepared: progress.unprepared_rotations,
     }
