@@ -135,6 +135,15 @@ impl Inner {
 
     /// Takes the collecting round to its end. The caller holds the lead; afterwards it does not.
     pub fn lead(&self) {
+        self.lead_round();
+        // Rounds that only tickets wait in are the flusher's: without threads, that is whoever
+        // leads.
+        while !self.options.background && self.queue.flusher.take() {
+            self.lead_round();
+        }
+    }
+
+    fn lead_round(&self) {
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
         let mut taken = self.queue.take(appender.spare());
