@@ -169,6 +169,8 @@ impl Inner {
         self.make_room(appender, group.len() - group::HEADER_LEN)?;
         let now = (self.options.clock)();
         let saves = u32::try_from(taken.saves.len()).expect("bounded by the queue's bytes");
+        // Not what is flushed: that may still be waiting at the gate.
+        appender.vouch(self.commit_lsn());
         let flushed = appender.append(group, saves, now).map_err(|error| self.failed(error))?;
         let after = appender.position();
         let mut unapplied = lock(&self.flushed);
