@@ -216,6 +216,13 @@ impl Appender {
         mem::replace(&mut self.active, next)
     }
 
+    /// Lets the next group vouch for everything up to `lsn`, which is flushed and acknowledged: who
+    /// reads the log from outside may show what a group vouches for.
+    pub fn vouch(&mut self, lsn: Lsn) {
+        assert!(lsn <= self.lsn, "only what is flushed is vouched for");
+        self.watermark = self.watermark.max(lsn);
+    }
+
     /// Writes and flushes a group of `saves` saves, whose bytes stand in `group` behind room for a
     /// header. There must be room for it in the log.
     ///
@@ -298,7 +305,6 @@ impl Appender {
             .map_err(AppendError::Flush)?;
         self.offset += header.disk_len();
         self.lsn = header.last_lsn();
-        self.watermark = self.lsn;
         self.time = header.time;
         Ok(Flushed {
             first_lsn: header.first_lsn,

@@ -147,6 +147,15 @@ impl Inner {
 
     /// Takes the collecting round to its end. The caller holds the lead; afterwards it does not.
     pub fn lead(&self) {
+        self.lead_round();
+        // Rounds that only tickets wait in are the flusher's: without threads, that is whoever
+        // leads.
+        while !self.options.background && self.queue.flusher.take() {
+            self.lead_round();
+        }
+    }
+
+    fn lead_round(&self) {
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
         let mut taken = self.queue.take(appender.spare());
@@ -170,6 +179,8 @@ impl Inner {
         let group = std::mem::take(&mut taken.group);
         self.make_room(appender, group.len() - group::HEADER_LEN)?;
         let now = (self.options.clock)();
+        // Not what is flushed: that may still be waiting at the gate.
+        appender.vouch(self.commit_lsn());
         let flushed =
             appender.append(group, taken.saves, now).map_err(|error| self.failed(error))?;
         let after = appender.position();

@@ -11,7 +11,7 @@ use crate::disk::{Disk, Site};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FormatError, Ops, names};
 use crate::log::{Groups, Payload, Position};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
@@ -294,8 +294,17 @@ impl Recovery<'_> {
             }
             match self.open_snapshot(facts) {
                 Ok(snapshot) => return Ok(Some(snapshot)),
-                Err(Some(damage)) => self.report.damaged_snapshots.push((facts.name(), damage)),
-                Err(None) => {}
+                Err(error) if error.is_damage() => {
+                    self.report.damaged_snapshots.push((facts.name(), error.to_string()));
+                }
+                // That says nothing about what is on disk: neither damage, nor gone.
+                Err(SnapshotError::Io { name, source })
+                    if source.kind() != io::ErrorKind::NotFound =>
+                {
+                    return Err(OpenError::io(name)(source));
+                }
+                // Gone meanwhile, because a writer has superseded it.
+                Err(_) => {}
             }
         }
         Ok(None)
@@ -313,16 +322,14 @@ impl Recovery<'_> {
         }
     }
 
-    /// `Err(None)`: gone meanwhile, because a writer has superseded it.
-    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, Option<String>> {
-        let verified = Snapshot::open(self.disk, &facts.name()).and_then(|snapshot| {
-            let threads = match snapshot.header().data_len {
-                0..SMALL => 1,
-                _ => std::thread::available_parallelism().map_or(1, usize::from),
-            };
-            snapshot.verify(threads.min(VERIFY_THREADS)).map(|()| snapshot)
-        });
-        verified.map_err(|error| error.is_damage().then(|| error.to_string()))
+    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, SnapshotError> {
+        let snapshot = Snapshot::open(self.disk, &facts.name())?;
+        let threads = match snapshot.header().data_len {
+            0..SMALL => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        snapshot.verify(threads.min(VERIFY_THREADS))?;
+        Ok(snapshot)
     }
 
     fn replay(mut self, view: &mut View, start: Position) -> Result<Outcome, OpenError> {

@@ -195,6 +195,9 @@ impl Log<'_> {
                 }
                 Err(Stop::Blank) if sealed_at.is_none() => return Ok(()),
                 Err(_) if facts.id >= self.reader.end().segment => return Ok(()),
+                // A deletion that was cut short has left this segment, but not the next epoch's
+                // start: where it was sealed is not known, and nothing leads on from it.
+                Err(_) if self.is_cut_off(facts) => return Ok(()),
                 Err(stop) => {
                     // The end of a segment that was rotated away is where the next one links to.
                     if link.is_some_and(|link| self.goes_on(facts, link)) {
@@ -220,6 +223,11 @@ impl Log<'_> {
             std::cmp::Ordering::Equal => Some(seal.offset),
             std::cmp::Ordering::Greater => Some(0),
         }
+    }
+
+    fn is_cut_off(&self, facts: &SegmentFacts) -> bool {
+        let epoch = facts.id.epoch;
+        epoch < self.reader.end().segment.epoch && self.seals.end_of(epoch).is_none()
     }
 
     fn goes_on(&self, facts: &SegmentFacts, link: crate::base::Chain) -> bool {
