@@ -126,7 +126,7 @@ pub(crate) fn start(
         closing: AtomicBool::new(false),
         helper,
         counters: Counters::default(),
-        _lock: lock,
+        lock,
     });
     let threads = if inner.options.background {
         keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
