@@ -6,7 +6,7 @@
 //!   epochs is durable before anything is served: from then on, bytes behind the seal never count.
 
 use crate::base::{Authority, Epoch, SegmentId};
-use crate::disk::{Access, Disk, File};
+use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
 use crate::format::{Ancestor, Seal, names};
 use crate::log::{AppendError, Appender, prepare};
@@ -64,6 +64,12 @@ pub(crate) fn start(
     let incarnation = adoption.as_ref().map(|adoption| adoption.incarnation);
     let incarnation = incarnation.unwrap_or(recovered.control.incarnation);
     let io = |what: &str| OpenError::io(what.to_owned());
+    if let Some(base) = &recovered.view.base {
+        // A process that was killed may have left its header, or its name, in the page cache only.
+        // Deletions rest on it.
+        base.flush().map_err(io(base.name()))?;
+        disk.sync_names(Site::SnapshotName).map_err(io("directory"))?;
+    }
     let mut control =
         ControlFile::open(disk.as_ref(), recovered.control.clone()).map_err(io(names::CONTROL))?;
     control.start_epoch(epoch, recovered.end.lsn, adoption).map_err(io(names::CONTROL))?;
