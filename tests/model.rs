@@ -21,7 +21,7 @@ use statedir::base::Nanos;
 use steps::{Drawn, Manner, Step};
 
 /// Cases in a default run.
-const CASES: u32 = 20_000;
+const CASES: u32 = 15_000;
 
 fn play(manner: Manner, steps: &[Step]) {
     let mut stage = Stage::new(manner);

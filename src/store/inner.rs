@@ -103,7 +103,7 @@ pub(crate) struct Inner {
     pub hasher: Option<mpsc::Sender<Job>>,
     pub counters: Counters,
     /// Held as long as the store is open: nobody else writes here.
-    pub _lock: Arc<dyn File>,
+    pub lock: Arc<dyn File>,
 }
 
 /// Followers in this process that wait for saves.

@@ -131,7 +131,7 @@ pub(crate) fn start(
         applier: Signal::default(),
         hasher,
         counters: Counters::default(),
-        _lock: lock,
+        lock,
     });
     let threads = if inner.options.background {
         keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
@@ -142,15 +142,11 @@ pub(crate) fn start(
 }
 
 /// Makes what recovery goes by survive a power cut, before anything is written or deleted because
-/// of it: a slot torn beside the next one, or a snapshot lost after its segments, would be the end.
+/// of it: a snapshot lost after its segments would be the end. (The control file does so itself.)
 fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), OpenError> {
     disk.sync_names(Site::Found).map_err(OpenError::io("directory"))?;
-    let snapshot = recovered.view.base.as_ref().map(|base| base.name().to_owned());
-    for name in [Some(names::CONTROL.to_owned()), snapshot].into_iter().flatten() {
-        let synced = disk.open(&name, Access::Write).and_then(|file| file.sync(Site::Found));
-        synced.map_err(OpenError::io(name))?;
-    }
-    Ok(())
+    let snapshot = recovered.view.base.as_ref();
+    snapshot.map_or(Ok(()), |base| base.flush().map_err(OpenError::io(base.name())))
 }
 
 /// Takes the directory's lock.

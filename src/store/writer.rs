@@ -302,10 +302,16 @@ impl Store {
     }
 
     fn shut(&mut self) -> io::Result<()> {
-        let inner = &self.inner;
-        if inner.closing.load(Ordering::Acquire) {
+        if self.inner.closing.load(Ordering::Acquire) {
             return Ok(());
         }
+        let outcome = self.finish();
+        // A follower may keep the rest alive, but not the right to write.
+        outcome.and(self.inner.lock.unlock())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let inner = &self.inner;
         // What waits is flushed; then the lead is kept: no group is flushed from here on, and the
         // threads may go.
         inner.queue.close();
