@@ -164,7 +164,8 @@ impl Store {
     /// Applies `batch` atomically. Returns its LSN when it is durable.
     ///
     /// # Errors
-    /// [`SaveError::Refused`]: certainly not applied. [`SaveError::Unknown`]: the next open decides.
+    /// [`SaveError::Refused`]: certainly not applied. [`SaveError::Unknown`]: the next open
+    /// decides.
     pub fn save(&self, batch: Batch) -> Result<Lsn, SaveError> {
         self.check_tables(&batch)?;
         let save = batch.encode();
