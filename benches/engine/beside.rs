@@ -6,7 +6,8 @@
 //! directory (looked for every millisecond) and ends when the store counts it as made. What follows
 //! at once, the deletion of what it supersedes, counts as beside, too, for the worst stall, and
 //! belongs to neither phase for the rates. The first snapshot, while segments still grow, is not
-//! counted; neither is one that came so soon after the last that there was no time without.
+//! counted; neither are the rates of one that came so soon after the last that there was no time
+//! without.
 //!
 //! Invariant: every save is recorded with its end and its time; a phase is made of the saves that
 //! ended in it, divided by its length.
@@ -156,22 +157,29 @@ fn report(saves: &[Saved], made: &[Made], live: u64) {
             now.end - now.begin,
             now.logged as f64 / live as f64
         );
+        // A save that was slow because of the end of a snapshot may end after it. This holds for
+        // every snapshot, whether there is a time without one to compare with or not.
+        worst[1] = worst[1].max(slowest(saves, now.begin, now.end + AFTERMATH));
         if alone < ALONE_MIN {
             println!("  not counted: no time without a snapshot; --due should be more");
             continue;
         }
+        worst[0] = worst[0].max(slowest(saves, before.end + AFTERMATH, now.begin));
         let phases = [(before.end + AFTERMATH, now.begin), (now.begin, now.end)];
         for (phase, (begin, end)) in phases.into_iter().enumerate() {
             let of = saves.iter().filter(|save| save.end >= begin && save.end < end);
             let of: Vec<f64> = of.map(|save| save.took).collect();
             rates[phase].rounds.push(of.len() as f64 / (end - begin));
             times[phase].extend(of);
-            // A save that was slow because of the end of a snapshot may end after it.
-            let until = if phase == 1 { end + AFTERMATH } else { end };
-            let slow = saves.iter().filter(|save| save.end >= begin && save.end < until);
-            worst[phase] = slow.fold(worst[phase], |worst, save| worst.max(save.took));
         }
     }
+    let logged: Vec<f64> = made[1..].iter().map(|made| made.logged as f64 / live as f64).collect();
+    println!("  logged during a snapshot: median {:.2} x live data", median(&logged));
+    let most = logged.iter().copied().fold(0.0, f64::max);
+    goals(&[
+        ("most logged meanwhile / live", most, Goal::AtMost(1.0)),
+        ("worst stall beside, ms", worst[1] * 1e3, Goal::AtMost(20.0)),
+    ]);
     if rates[0].rounds.is_empty() {
         println!("  nothing to compare");
         return;
@@ -194,19 +202,17 @@ fn report(saves: &[Saved], made: &[Made], live: u64) {
             worst * 1e3
         );
     }
-    let logged: Vec<f64> = made[1..].iter().map(|made| made.logged as f64 / live as f64).collect();
-    println!("  logged during a snapshot: median {:.2} x live data", median(&logged));
     goals(&[
         ("rate beside / without", rates[1].ratio_to(&rates[0]), Goal::AtLeast(0.75)),
         ("p99 beside / without", percentiles[1][1] / percentiles[0][1], Goal::AtMost(2.0)),
         ("p99 beside, ms", percentiles[1][1], Goal::AtMost(1.0)),
-        ("worst stall beside, ms", worst[1] * 1e3, Goal::AtMost(20.0)),
-        (
-            "most logged meanwhile / live",
-            logged.iter().copied().fold(0.0, f64::max),
-            Goal::AtMost(1.0),
-        ),
     ]);
+}
+
+/// The longest of the saves that ended from `begin` until `end`.
+fn slowest(saves: &[Saved], begin: f64, end: f64) -> f64 {
+    let of = saves.iter().filter(|save| save.end >= begin && save.end < end);
+    of.fold(0.0, |worst, save| worst.max(save.took))
 }
 
 /// The value below which `part` of the sorted `times` lie.

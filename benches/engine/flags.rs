@@ -124,7 +124,10 @@ impl Flags {
                 "--sustain" => flags.sustain = number(&value()),
                 "--slice" => flags.slice = number(&value()),
                 "--keep-history" => flags.keep_history = true,
-                "--child" => flags.child = Child::parse(&value()),
+                "--child" => {
+                    let child = Child::parse(&value());
+                    flags.child = Some(child.unwrap_or_else(|| end("--child is not for people")));
+                }
                 "--alone" => flags.alone = true,
                 "--dir" => flags.dir = PathBuf::from(value()),
                 "--smoke" => flags.smoke(),
@@ -146,7 +149,7 @@ impl Flags {
         self.load_keys = 20_000;
         self.log_mib = 2;
         self.beside_keys = 10_000;
-        self.due = 3.0;
+        self.due = 6.0;
         self.limit = 300.0;
         self.space_keys = 5_000;
         self.ratios = vec![1.0];
