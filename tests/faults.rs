@@ -1,9 +1,9 @@
 //! One fault at every call that a store makes of the disk, one at a time; and an authority that
 //! refuses, or holds back, at each point where it is asked.
 //!
-//! Invariants held here: nothing acknowledged is lost; a failed flush of a group ends the writer and
-//! is never tried again; what cannot make room refuses saves and is over when the fault is; EINTR
-//! and short calls never show; snapshots and deletions that fail leave the store usable.
+//! Invariants held here: nothing acknowledged is lost; a failed flush of a group ends the writer
+//! and is never tried again; what cannot make room refuses saves and is over when the fault is;
+//! EINTR and short calls never show; snapshots and deletions that fail leave the store usable.
 //!
 //! `STATEDIR_FAULT=Call,fault,nth` (such as `WriteDurable,Io,7`) plays that one alone.
 

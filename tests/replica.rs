@@ -1,5 +1,6 @@
-//! A replica: a directory that takes its groups from another primary. It equals the primary at every
-//! LSN, takes nothing that does not extend its history, and holds what it took through crashes.
+//! A replica: a directory that takes its groups from another primary. It equals the primary at
+//! every LSN, takes nothing that does not extend its history, and holds what it took through
+//! crashes.
 
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 mod common;

@@ -61,7 +61,7 @@ pub enum Stand {
     Blank,
     /// Bytes that are no group, or cannot be read.
     Written,
-    /// The segment is not there.
+    /// The segment that the log goes on in is not there, is cut, or nobody can read its groups.
     Missing,
 }
 
@@ -70,7 +70,7 @@ pub enum Stand {
 pub enum Bound {
     /// Nothing.
     None,
-    /// A good group further on.
+    /// A good group further on, or one that nobody can read.
     LaterGroup,
     /// The control file, or a snapshot's name.
     Durable,
@@ -106,7 +106,8 @@ pub type EndRow = (Option<Stand>, Option<Bound>, Option<Whose>, End);
 /// What stands there × what was durable × whose it is → what it means.
 pub const END: [EndRow; 13] = [
     (None, Some(Bound::Durable), None, End::Corruption),
-    // A snapshot's log goes on in a segment that is never deleted before it has a successor.
+    // The log goes on in a segment that is made whole before it is used, and never deleted before
+    // it has a successor.
     (Some(Stand::Missing), Some(Bound::None), None, End::Corruption),
     (Some(Stand::Missing), Some(Bound::LaterGroup), None, End::Corruption),
     (Some(Stand::Blank), Some(Bound::None), None, End::Clean),

@@ -80,6 +80,13 @@ pub enum Found {
     Unreadable(io::ErrorKind),
     /// The file is missing.
     Missing,
+    /// The file ends early: its length, and the one that it was made with.
+    Cut {
+        /// Bytes that are there.
+        len: u64,
+        /// Bytes that were.
+        made: u64,
+    },
     /// A snapshot whose bytes are damaged.
     Snapshot(String),
 }
@@ -108,7 +115,9 @@ pub enum Evidence {
         /// Where it stands.
         offset: u64,
     },
-    /// A segment that a snapshot goes on in is not there.
+    /// Something stands in a segment whose first block cannot be read.
+    Written,
+    /// The log has come as far as into this segment, and it is not there any more, or not whole.
     Resume,
 }
 
@@ -120,6 +129,7 @@ impl fmt::Display for Damage {
             Found::Bad(error) => error.fmt(f),
             Found::Unreadable(kind) => write!(f, "cannot be read ({kind})"),
             Found::Missing => f.write_str("the file is missing"),
+            Found::Cut { len, made } => write!(f, "the file ends at {len} instead of {made}"),
             Found::Snapshot(text) => f.write_str(text),
         }?;
         match self.because {
@@ -128,7 +138,8 @@ impl fmt::Display for Damage {
             Evidence::LaterGroup { ordinal, offset } => {
                 write!(f, ", but later saves stand in segment {ordinal} at offset {offset}")?;
             }
-            Evidence::Resume => f.write_str(", but a snapshot's log goes on there")?,
+            Evidence::Written => f.write_str(", but something is written behind it")?,
+            Evidence::Resume => f.write_str(", but the log goes on there")?,
         }
         write!(f, "; saves up to lsn {} survive", self.survives)
     }

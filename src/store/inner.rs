@@ -1,5 +1,5 @@
-//! The heart of an open store: what its threads share, and the path of a group from the queue to its
-//! acknowledgement.
+//! The heart of an open store: what its threads share, and the path of a group from the queue to
+//! its acknowledgement.
 //!
 //! Invariants:
 //! - `commit_lsn <= flush_lsn`; nothing above `commit_lsn` is shown or acknowledged;

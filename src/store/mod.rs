@@ -12,6 +12,7 @@
 //! - a live copy in name order is a valid store (`tests/rsync.rs`);
 //! - two processes never write one directory (`tests/store.rs`).
 
+mod beyond;
 mod checkpoint;
 mod commit;
 mod control;

@@ -5,13 +5,13 @@
 //!   for; where that cannot be had, it is refused with file, offset, LSN and what survives.
 //! - Nothing is written.
 
-use crate::base::limits::BLOCK;
 use crate::base::{Id, Lsn, Nanos, SegmentId};
 use crate::disk::{Disk, Site};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FormatError, Ops, names};
-use crate::log::{Groups, Payload, Position};
+use crate::log::{Payload, Position};
 use crate::snapshot::{Snapshot, SnapshotError};
+use crate::store::beyond::Beyond;
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
@@ -349,7 +349,8 @@ impl Recovery<'_> {
         let (stand, found, beyond) = loop {
             match walk.step().map_err(io(walk.position().segment))? {
                 Walked::End(stand, found) => {
-                    let beyond = self.look_beyond(&end).map_err(OpenError::io("log"))?;
+                    let beyond = Beyond::look(self.disk, self.directory, &end)
+                        .map_err(OpenError::io("log"))?;
                     let settled = self.writer == Writer::None || whole_until.is_some();
                     if settled || beyond.group.is_none() {
                         break (stand, found, beyond);
@@ -458,6 +459,14 @@ impl Recovery<'_> {
         let stand = if nowhere && stand == Stand::Missing { Stand::Blank } else { stand };
         let stand =
             if beyond.written > 0 && stand == Stand::Blank { Stand::Written } else { stand };
+        // A copier may have been at a segment while it was made; its owner never leaves it so.
+        let headless = beyond.headless.filter(|_| self.whose != Whose::Copy);
+        let stand = match found {
+            _ if headless.is_some() => Stand::Missing,
+            // Exactly what is vouched for is there: what is cut off was room.
+            Found::Cut { .. } if self.published() == end.lsn => Stand::Written,
+            _ => stand,
+        };
         let (bound, evidence) = self.evidence(end, beyond);
         let file = crate::format::FileName::Segment(end.segment).to_string();
         match decision::end(stand, bound, self.whose) {
@@ -473,10 +482,7 @@ impl Recovery<'_> {
             End::Corruption if self.target == Target::BeforeDamage => Ok(()),
             End::Corruption => {
                 let (file, offset, found) =
-                    self.lost_segment(end, &found).map_or((file, end.offset, found), |id| {
-                        let file = crate::format::FileName::Segment(id).to_string();
-                        (file, FIRST_GROUP, Found::Missing)
-                    });
+                    self.lost_segment(end, &found, beyond).unwrap_or((file, end.offset, found));
                 Err(OpenError::Corruption(Box::new(Damage {
                     file,
                     offset,
@@ -489,12 +495,22 @@ impl Recovery<'_> {
         }
     }
 
-    /// The segment to name where the log ends at the end of its segment, or in zeros or nowhere
-    /// although later ones are there: ordinals are given out one by one, so the one after the end
-    /// is lost. Its epoch is that of its neighbour: a guess, for the message only.
-    fn lost_segment(&self, end: &Position, found: &Found) -> Option<SegmentId> {
+    /// What to name where the log ends at the end of its segment, or in zeros or nowhere, although
+    /// later segments are there: the one that cannot be read; else, as ordinals are given out one
+    /// by one, the one after the end. Its epoch is that of its neighbour: a guess, for the message
+    /// only.
+    fn lost_segment(
+        &self,
+        end: &Position,
+        found: &Found,
+        beyond: &Beyond,
+    ) -> Option<(String, u64, Found)> {
         if !matches!(found, Found::Nothing | Found::Missing) {
             return None;
+        }
+        let name = |id| crate::format::FileName::Segment(id).to_string();
+        if let Some((id, error)) = beyond.headless {
+            return Some((name(id), 0, Found::Bad(error)));
         }
         let ordinal = end.segment.ordinal + 1;
         let segments = &self.directory.segments;
@@ -507,7 +523,7 @@ impl Recovery<'_> {
             Some(next) if end.segment.ordinal == 0 => next.epoch,
             _ => end.segment.epoch,
         };
-        lost.then_some(SegmentId { epoch, ordinal })
+        lost.then(|| (name(SegmentId { epoch, ordinal }), FIRST_GROUP, Found::Missing))
     }
 
     /// What to name: a damaged snapshot explains a log that is too short by itself.
@@ -534,46 +550,10 @@ impl Recovery<'_> {
                 let evidence = Evidence::LaterGroup { ordinal: id.ordinal, offset };
                 (Bound::LaterGroup, Some(evidence))
             }
+            None if beyond.headless.is_some() => (Bound::LaterGroup, Some(Evidence::Written)),
             None => (Bound::None, None),
         }
     }
-
-    /// Looks at every block behind `end`, for good groups and for anything else.
-    fn look_beyond(&self, end: &Position) -> io::Result<Beyond> {
-        let mut beyond = Beyond::default();
-        for (id, facts) in self.directory.segments.range(end.segment..) {
-            let Ok(header) = facts.header else { continue };
-            let file = match facts.open(self.disk) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                file => file?,
-            };
-            let mut at = if *id == end.segment { end.offset } else { FIRST_GROUP };
-            let mut groups = Groups::new(Arc::clone(&file), header, at);
-            while at < facts.len {
-                // Holes hold nothing; where that cannot be told, every block is looked at.
-                let Some(data) = file.next_data(at).unwrap_or(Some(at)) else { break };
-                at = data - data % BLOCK as u64;
-                let written = groups.is_written(at);
-                if written {
-                    groups.seek(at);
-                    if beyond.group.is_none() && groups.look().is_ok() {
-                        beyond.group = Some((*id, at));
-                    }
-                    beyond.written += BLOCK as u64;
-                }
-                at += BLOCK as u64;
-            }
-        }
-        Ok(beyond)
-    }
-}
-
-#[derive(Default)]
-struct Beyond {
-    /// The first good group behind the end.
-    group: Option<(SegmentId, u64)>,
-    /// Bytes of blocks that are not zeros.
-    written: u64,
 }
 
 fn apply_payload(view: &mut View, group: &Held, target: Target) {

@@ -6,7 +6,8 @@
 //! Invariant: beside a living writer there is no false alarm: what looks damaged is read again, and
 //! files that vanish were superseded.
 
-use crate::base::Lsn;
+use crate::base::limits::BLOCK;
+use crate::base::{Chain, Lsn, SegmentId};
 use crate::disk::{Access, Disk, Real};
 use crate::format::FormatError;
 use crate::format::segment::FIRST_GROUP;
@@ -193,14 +194,21 @@ impl Log<'_> {
                     verified.saves += u64::from(group.saves);
                     link = Some(groups.take().link());
                 }
-                Err(Stop::Blank) if sealed_at.is_none() => return Ok(()),
-                Err(_) if facts.id >= self.reader.end().segment => return Ok(()),
-                // A deletion that was cut short has left this segment, but not the next epoch's
-                // start: where it was sealed is not known, and nothing leads on from it.
-                Err(_) if self.is_cut_off(facts) => return Ok(()),
+                // Behind the end, or in an epoch whose seal a deletion that was cut short has
+                // taken: nothing leads on from there.
+                Err(_) if self.is_behind(facts, offset) => return Ok(()),
                 Err(stop) => {
                     // The end of a segment that was rotated away is where the next one links to.
-                    if link.is_some_and(|link| self.goes_on(facts, link)) {
+                    // One that was never used is empty.
+                    let blank = stop == Stop::Blank && !something_written(&mut groups, facts.len);
+                    let ends = match link {
+                        Some(link) => {
+                            self.goes_on(facts, link) || blank && self.is_left_over(facts)
+                        }
+                        None => blank,
+                    };
+                    // Superseded meanwhile, its successor too.
+                    if ends || self.disk.open(&facts.name(), Access::Read).is_err() {
                         return Ok(());
                     }
                     let what = match stop {
@@ -215,6 +223,25 @@ impl Log<'_> {
         }
     }
 
+    /// Whether nothing of the history stands at `offset` and behind it: the log ends there, or
+    /// never came through this segment.
+    fn is_behind(&self, facts: &SegmentFacts, offset: u64) -> bool {
+        let end = self.reader.end();
+        let epoch = facts.id.epoch;
+        (facts.id, offset) >= (end.segment, end.offset)
+            || (epoch != end.segment.epoch && self.seals.end_of(epoch).is_none())
+    }
+
+    /// Whether deletions that were cut short can have taken the next segment and left this one: any
+    /// subset of them may have happened.
+    fn is_left_over(&self, facts: &SegmentFacts) -> bool {
+        let snapshots = self.directory.snapshots.iter();
+        let newest = snapshots.filter_map(|s| s.header.as_ref().ok()).map(|h| h.resume).max();
+        let next = SegmentId { ordinal: facts.id.ordinal + 1, ..facts.id };
+        newest.is_some_and(|newest| facts.id < newest)
+            && !self.directory.segments.contains_key(&next)
+    }
+
     /// Where the history leaves this segment for a later epoch.
     fn end_in(&self, facts: &SegmentFacts) -> Option<u64> {
         let seal = self.seals.end_of(facts.id.epoch)?;
@@ -225,16 +252,28 @@ impl Log<'_> {
         }
     }
 
-    fn is_cut_off(&self, facts: &SegmentFacts) -> bool {
-        let epoch = facts.id.epoch;
-        epoch < self.reader.end().segment.epoch && self.seals.end_of(epoch).is_none()
-    }
-
-    fn goes_on(&self, facts: &SegmentFacts, link: crate::base::Chain) -> bool {
+    fn goes_on(&self, facts: &SegmentFacts, link: Chain) -> bool {
         let same_epoch = |later: &&SegmentFacts| {
             later.id.epoch == facts.id.epoch && later.id.ordinal > facts.id.ordinal
         };
         let mut later = self.directory.segments.values().filter(same_epoch);
-        later.any(|later| later.first.is_some_and(|first| first.prev == link))
+        later.any(|later| self.starts_with(later, link))
     }
+
+    /// Whether the first group of `segment` links to `link`: by the facts, or, where it was empty
+    /// when they were gathered, by what a writer has put there since.
+    fn starts_with(&self, segment: &SegmentFacts, link: Chain) -> bool {
+        if let Some(first) = &segment.first {
+            return first.prev == link;
+        }
+        let (Ok(header), Ok(file)) = (segment.header, segment.open(self.disk)) else {
+            return false;
+        };
+        Groups::new(file, header, FIRST_GROUP).look().is_ok_and(|first| first.prev == link)
+    }
+}
+
+/// Whether any block from the present position on holds anything but zeros.
+fn something_written(groups: &mut Groups, len: u64) -> bool {
+    (groups.offset()..len).step_by(BLOCK).any(|at| groups.is_written(at))
 }

@@ -151,7 +151,10 @@ impl<'a> Walk<'a> {
             };
             match self.successor() {
                 Some(next) => self.enter(next, FIRST_GROUP)?,
-                None => return Ok(Walked::End(stand, found)),
+                None => {
+                    let (stand, found) = self.cut()?.unwrap_or((stand, found));
+                    return Ok(Walked::End(stand, found));
+                }
             }
         }
     }
@@ -176,14 +179,23 @@ impl<'a> Walk<'a> {
     }
 
     fn without_reader(&self) -> (Stand, Found) {
-        match self.directory.segments.get(&self.at.segment) {
-            Some(segment) => match &segment.header {
-                Err(FormatError::Blank) => (Stand::Blank, Found::Nothing),
-                Err(error) => (Stand::Written, Found::Bad(*error)),
-                Ok(_) => (Stand::Missing, Found::Missing),
-            },
-            None => (Stand::Missing, Found::Missing),
+        let header = self.directory.segments.get(&self.at.segment).map(|segment| segment.header);
+        match header {
+            // What leads here (a snapshot) was made after groups were written here, and those after
+            // the first block: it was there.
+            Some(Err(error)) => (Stand::Missing, Found::Bad(error)),
+            Some(Ok(_)) | None => (Stand::Missing, Found::Missing),
         }
+    }
+
+    /// Where the present segment is shorter than when it was made, which was before its first group
+    /// was written: what is lost with the rest, nobody can tell.
+    fn cut(&self) -> io::Result<Option<(Stand, Found)>> {
+        let Some(groups) = &self.groups else { return Ok(None) };
+        let facts = self.directory.segments.get(&self.at.segment);
+        let prewritten = facts.and_then(|facts| facts.header.ok()).map_or(0, |h| h.prewritten);
+        let (len, made) = (groups.file().len()?, prewritten.max(self.at.offset));
+        Ok((len < made).then_some((Stand::Missing, Found::Cut { len, made })))
     }
 
     /// The segment of the same epoch that goes on from here, after a rotation.

@@ -186,7 +186,8 @@ impl Script {
         *self = self.on(&FakeDisk::from_image(&crashes[chosen]));
     }
 
-    /// Saves, rotations with and without a prepared segment, snapshots, deletions, closing, opening.
+    /// Saves, rotations with and without a prepared segment, snapshots, deletions, closing,
+    /// opening.
     pub fn run(&mut self) {
         let mut store = self.reopened();
         for round in 0..2 {

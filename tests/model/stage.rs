@@ -330,8 +330,8 @@ impl Stage {
         self.follows(store.follow(Lsn(from)), from, self.newest(), oldest);
     }
 
-    /// `follower` hands out exactly the saves `from` to `last`, or says that it cannot, because they
-    /// are not all behind the `oldest` state that can be read.
+    /// `follower` hands out exactly the saves `from` to `last`, or says that it cannot, because
+    /// they are not all behind the `oldest` state that can be read.
     fn follows(&self, follower: Result<Follower, ReadError>, from: u64, last: u64, oldest: u64) {
         let behind = |lsn: u64, error: &ReadError| {
             let said = matches!(error, ReadError::Behind { .. });
