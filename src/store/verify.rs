@@ -237,7 +237,14 @@ impl Log<'_> {
     fn is_left_over(&self, facts: &SegmentFacts) -> bool {
         let snapshots = self.directory.snapshots.iter();
         let newest = snapshots.filter_map(|s| s.header.as_ref().ok()).map(|h| h.resume).max();
-        let next = SegmentId { ordinal: facts.id.ordinal + 1, ..facts.id };
+        // A segment that was passed over is empty, and leads nowhere.
+        let passed_over = |id: &SegmentId| {
+            self.directory.segments.get(id).is_some_and(|segment| segment.first.is_none())
+        };
+        let mut next = SegmentId { ordinal: facts.id.ordinal + 1, ..facts.id };
+        while passed_over(&next) {
+            next.ordinal += 1;
+        }
         newest.is_some_and(|newest| facts.id < newest)
             && !self.directory.segments.contains_key(&next)
     }
