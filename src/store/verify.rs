@@ -202,6 +202,7 @@ impl Log<'_> {
                     // One that was never used is empty.
                     let blank = stop == Stop::Blank && !something_written(&mut groups, facts.len);
                     let ends = match link {
+                        Some(_) if sealed_at.is_some() => false,
                         Some(link) => {
                             self.goes_on(facts, link) || blank && self.is_left_over(facts)
                         }
