@@ -230,7 +230,7 @@ fn a_seal_before_the_end_of_the_replica_is_refused() {
     for lost in 1..4 {
         let shorter = primary::cut(&trunk, ahead - lost);
         let next = continued(&shorter, 1, 3);
-        assert_eq!(next.offers.len() > ahead - lost, true);
+        assert!(next.offers.len() > ahead - lost);
         let (disk, mut replica) = fed(&trunk, ahead);
         for offer in &next.offers[ahead - lost..] {
             let error = refused(&disk, &mut replica, offer);
