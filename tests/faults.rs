@@ -14,14 +14,14 @@ mod gate;
 #[path = "faults/script.rs"]
 mod script;
 
-use common::model::dump;
+use common::model::{batch, changes, dump};
 use common::{shared, tiny};
 use script::{Script, prepared};
-use statedir::Store;
 use statedir::base::{Local, Lsn};
 use statedir::disk::fake::{Call, Crashes, FakeDisk, Fault, FaultPlan, Image};
 use statedir::store::{OpenError, Refusal, SaveError};
-use std::sync::Arc;
+use statedir::{Batch, Options, Store};
+use std::sync::{Arc, Mutex, Weak};
 
 const FAULTS: [Fault; 4] = [Fault::Io, Fault::Full, Fault::Interrupted, Fault::Short];
 
@@ -130,6 +130,50 @@ fn saves_work_again_once_there_is_room_without_a_restart() {
         store.close().unwrap();
         script.judge();
     }
+}
+
+/// Saves that come while a snapshot is being made that fails: by the store's clock, which is looked
+/// at when it begins.
+#[test]
+fn a_snapshot_that_fails_keeps_the_saves_that_came_meanwhile() {
+    let (start, image) = prepared();
+    let calls = [Call::Open, Call::WriteAround, Call::Sync, Call::WriteDurable, Call::SyncNames];
+    let mut failed = 0;
+    for (call, nth) in calls.into_iter().flat_map(|call| (1..6).map(move |nth| (call, nth))) {
+        let disk = FakeDisk::from_image(&image);
+        let mut script = start.on(&disk);
+        let meanwhile: Arc<Mutex<(Weak<Store>, Option<Batch>)>> = Arc::default();
+        let (hook, clock) = (Arc::clone(&meanwhile), tiny(&disk).clock);
+        let clock = Arc::new(move || {
+            let due = {
+                let mut hook = hook.lock().unwrap();
+                hook.0.upgrade().zip(hook.1.take())
+            };
+            if let Some((store, batch)) = due {
+                store.save(batch).unwrap();
+            }
+            clock()
+        });
+        let options = Options { clock, ..tiny(&disk) };
+        let store = Arc::new(Store::open_on(shared(&disk), options, Arc::new(Local)).unwrap());
+        script.try_save(&store, 100).unwrap();
+        let changes = changes(script.model.saves() + 1, 100);
+        *meanwhile.lock().unwrap() = (Arc::downgrade(&store), Some(batch(&changes)));
+        script.model.push(&changes);
+        // Behind the save's own flush, which is the first.
+        let nth = if call == Call::WriteDurable { nth + 1 } else { nth };
+        disk.fail(FaultPlan::nth_of(call, nth, Fault::Io));
+        failed += u64::from(store.checkpoint().is_err());
+        disk.heal();
+        script.settle(script.model.saves());
+        assert_eq!(store.view().lsn().0, script.acknowledged, "{call:?} {nth}");
+        assert_eq!(dump(&store.view()).unwrap(), *script.model.newest(), "{call:?} {nth}");
+        store.checkpoint().unwrap();
+        assert_eq!(dump(&store.view()).unwrap(), *script.model.newest(), "{call:?} {nth}");
+        Arc::into_inner(store).expect("the only owner").close().unwrap();
+        script.judge();
+    }
+    assert!(failed > 5, "{failed} snapshots failed");
 }
 
 /// The failed flush left a group in the page cache that no later flush brings to the disk: what the

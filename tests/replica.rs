@@ -11,9 +11,10 @@ use common::frail::Frail;
 use common::model::{Model, batch, changes, dump};
 use common::{fake_disk, shared, tiny};
 use primary::{Offer, Primary, continued, primary};
-use statedir::base::{Chain, Id, Local, Lsn};
+use statedir::base::{Chain, Id, Local, Lsn, SegmentId};
 use statedir::disk::fake::{Call, Crashes, FakeDisk, Fault, FaultPlan};
-use statedir::format::{FileName, SegmentHeader};
+use statedir::format::group::{HEADER_LEN, SEAL_LEN};
+use statedir::format::{FileName, Group, GroupHeader, Kind, Seal, SegmentHeader};
 use statedir::store::replica::{Replica, ReplicaError};
 use statedir::store::{At, Level, OpenError, verify_on};
 use statedir::{Reader, Store};
@@ -247,6 +248,48 @@ fn a_seal_before_the_end_of_the_replica_is_refused() {
         drop(replica);
         state_is(&disk, &next.model, next.model.saves());
     }
+}
+
+/// The start of an epoch that links to the end here, but whose seal speaks of another place.
+#[test]
+fn an_epoch_whose_seal_does_not_fit_is_refused() {
+    let primary = primary(2);
+    let start = primary.offers.iter().position(|offer| offer.id.epoch.0 > 1).unwrap();
+    let right = &primary.offers[start];
+    let seed = SegmentHeader::decode(&right.segment).unwrap().seed(right.offset);
+    let group = Group::decode(seed, &right.bytes).unwrap();
+    let seal = group.seal().expect("it starts an epoch");
+    let crafted = |seal: Seal| {
+        let mut offer = right.clone();
+        offer.bytes[HEADER_LEN..HEADER_LEN + SEAL_LEN].copy_from_slice(&seal.encode());
+        group.header.encode_into(seed, &mut offer.bytes);
+        offer
+    };
+    let elsewhere = SegmentId { ordinal: seal.segment.ordinal + 1, ..seal.segment };
+    let (disk, mut replica) = fed(&primary, start);
+    for wrong in [
+        Seal { offset: seal.offset - 4096, ..seal },
+        Seal { offset: seal.offset + 4096, ..seal },
+        Seal { segment: elsewhere, ..seal },
+        Seal { segment: SegmentId::default(), ..seal },
+        Seal { lsn: seal.lsn.next(), ..seal },
+        Seal { lsn: Lsn(seal.lsn.0 - 1), ..seal },
+        Seal { chain: Chain([7; 16]), ..seal },
+    ] {
+        let error = refused(&disk, &mut replica, &crafted(wrong));
+        assert!(matches!(error, ReplicaError::Gap(_)), "{wrong:?}: {error}");
+    }
+    // Saves of an epoch that was never started.
+    let save = GroupHeader { kind: Kind::Saves, saves: 1, ..group.header };
+    let mut unstarted = right.clone();
+    let payload = batch(&changes(1, 10)).encode();
+    unstarted.bytes[HEADER_LEN..HEADER_LEN + payload.len()].copy_from_slice(&payload);
+    let save = GroupHeader { payload_len: u32::try_from(payload.len()).unwrap(), ..save };
+    save.encode_into(seed, &mut unstarted.bytes);
+    let error = refused(&disk, &mut replica, &unstarted);
+    assert!(matches!(error, ReplicaError::Gap(_)), "{error}");
+    // The right one, put together in the same way, is taken.
+    append(&mut replica, &crafted(seal)).unwrap();
 }
 
 #[test]

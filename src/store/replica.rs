@@ -194,11 +194,14 @@ impl Replica {
         let sealed = match group.seal() {
             None => offered == self.epoch,
             Some(seal) => {
-                let first =
-                    self.at.segment == SegmentId::default() && seal.segment == self.at.segment;
+                let here = &self.at;
+                let first = here.segment == SegmentId::default() && seal.segment == here.segment;
+                let place = (seal.segment, seal.offset) == (here.segment, here.offset);
                 offered > self.epoch
                     && group.header.kind == Kind::EpochStart
-                    && (first || (seal.segment, seal.offset) == (self.at.segment, self.at.offset))
+                    && (first || place)
+                    // Where the seal says otherwise than the place, recovery would not go on.
+                    && (seal.lsn, seal.chain) == (here.lsn, here.chain)
             }
         };
         if follows && place && sealed { Ok(()) } else { Err(ReplicaError::Gap(self.at.lsn)) }
