@@ -177,8 +177,9 @@ impl Follower {
                     return Err(ReadError::Behind { oldest: there.lsn.next() });
                 }
                 Some(there) => {
+                    // Each time further on, so this ends.
                     self.at = there;
-                    found = self.read_from(disk.as_ref())?;
+                    return self.read();
                 }
                 None => {}
             }
