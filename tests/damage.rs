@@ -204,8 +204,8 @@ fn bits(subject: &Subject) -> Vec<Bit<'_>> {
 
 impl Bit<'_> {
     fn depth(&self) -> Depth {
-        // A writer recovers by the same code: where nothing reads the bytes, one bit of eight of them
-        // suffices.
+        // A writer recovers by the same code: where nothing reads the bytes, one bit of eight of
+        // them suffices.
         let one_of_64 = self.number % 64 == self.number / 64 % 64;
         if self.span.is_some() || one_of_64 { Depth::Writer } else { Depth::Reader }
     }

@@ -16,8 +16,8 @@ use statedir::{Options, Store};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Room for a first block and eleven groups: the first epoch rotates once, and behind the last group
-/// of the second one a block is left.
+/// Room for a first block and eleven groups: the first epoch rotates once, and behind the last
+/// group of the second one a block is left.
 const SEGMENT: u64 = 48 << 10;
 
 /// Saves of the first epoch, of the second one before its snapshot, and after it.
@@ -114,8 +114,9 @@ impl Subject {
     }
 
     /// The last save that anything left in `damaged` says was durable: a slot of the control file,
-    /// a snapshot's name, a group whose bytes are as they were. Where the first block of its segment
-    /// is damaged nobody can read the group; but something stands there, and that is for all to see.
+    /// a snapshot's name, a group whose bytes are as they were. Where the first block of its
+    /// segment is damaged nobody can read the group; but something stands there, and that is for
+    /// all to see.
     pub fn vouched_for(&self, damaged: &Image) -> Lsn {
         let slots = damaged.contains(names::CONTROL).then(|| damaged.read(names::CONTROL));
         let slots = slots.map(|bytes| control::slots(&bytes));
@@ -129,8 +130,8 @@ impl Subject {
         slots.chain(snapshots).chain(groups).max().unwrap_or_default()
     }
 
-    /// Whether the segment in which the saves after `shown` stood is visibly cut: it is shorter than
-    /// its first block says, and the state shown goes on in it.
+    /// Whether the segment in which the saves after `shown` stood is visibly cut: it is shorter
+    /// than its first block says, and the state shown goes on in it.
     pub fn is_cut_after(&self, damaged: &Image, shown: Lsn) -> bool {
         let groups = |kept: bool| {
             self.spans
