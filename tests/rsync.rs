@@ -1,5 +1,5 @@
-//! Copies by the real rsync while a store is written: each is a valid store, and holds at least what
-//! was acknowledged before rsync began.
+//! Copies by the real rsync while a store is written: each is a valid store, and holds at least
+//! what was acknowledged before rsync began.
 //!
 //! Repeating rsync onto the same copy is the harder half: rsync skips a file whose length and
 //! whole-second time are as in the copy. `the_listing_changes_with_every_save` states what the
@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Live copies under load, in series onto the same directory. A slow machine needs more until enough
-/// of them overlap what they should.
+/// Live copies under load, in series onto the same directory. A slow machine needs more until
+/// enough of them overlap what they should.
 const COPIES: usize = 100;
 const COPIES_MAX: usize = 500;
 const SERIES: usize = 5;
@@ -146,7 +146,8 @@ fn small() -> Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     Well,
-    /// Exit code 24: a file that it had listed was superseded for longer than `RETAIN`, and is gone.
+    /// Exit code 24: a file that it had listed was superseded for longer than `RETAIN`, and is
+    /// gone.
     Vanished,
 }
 

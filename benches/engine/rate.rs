@@ -76,6 +76,9 @@ fn ours(flags: &Flags, writers: usize, save: impl Fn(&Store, u64, u64) + Sync) -
     let (store, _) = scratch.store(Options::default());
     warm_up(&store);
     let rate = threads(flags, writers, |thread, i| save(&store, thread, i));
+    if flags.alone {
+        println!("{:?}", store.progress());
+    }
     store.close().expect("closes");
     rate
 }

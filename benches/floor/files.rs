@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, OFlags};
+use rustix::fs::Advice;
 
 use super::Mode;
 
@@ -72,7 +72,7 @@ fn prewrite(path: &Path, mode: Mode) -> io::Result<File> {
     }
     // Cached pages would have to be thrown out again by every direct write over them.
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-    let flags = OFlags::DIRECT | OFlags::DSYNC;
-    let flags = i32::try_from(flags.bits()).expect("open flags fit the int that open takes");
+    // Not rustix's `OFlags::DSYNC`, which is `O_SYNC` in 1.1 and commits the file's times, too.
+    let flags = libc::O_DIRECT | libc::O_DSYNC;
     OpenOptions::new().write(true).custom_flags(flags).open(path)
 }

@@ -22,7 +22,7 @@ pub enum Point {
 
 /// The writer's epoch has ended: somebody else may extend the log now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("epoch {own} has ended{}", .current.map(|e| format!(": epoch {e} reigns")).unwrap_or_default())]
+#[error("epoch {own} has ended{}", .current.map_or(String::new(), |e| format!(": {e} reigns")))]
 pub struct Fenced {
     /// The epoch that asked.
     pub own: Epoch,

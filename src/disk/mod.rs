@@ -41,8 +41,8 @@ pub enum Site {
     Group,
     /// Groups that recovery found and nothing vouches for: they may stand in the page cache only.
     Tail,
-    /// Names, control slots and snapshot that recovery found: whoever made them may have been killed
-    /// before their sync.
+    /// Names, control slots and snapshot that recovery found: whoever made them may have been
+    /// killed before their sync.
     Found,
     /// Records and footer of a snapshot, before its header.
     SnapshotBody,

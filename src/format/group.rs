@@ -10,7 +10,7 @@
 //! | 16 | 8 | epoch |
 //! | 24 | 8 | LSN of the first save (without saves: of the next one) |
 //! | 32 | 8 | time, nanoseconds, never less than the predecessor's |
-//! | 40 | 8 | watermark: the last LSN known flushed when this group was written |
+//! | 40 | 8 | watermark: the last LSN known flushed and confirmed when this group was written |
 //! | 48 | 16 | chain up to the predecessor |
 //! | 64 | 4 | CRC-32 of the payload, seeded |
 //! | 68 | 4 | CRC-32 of bytes 0..68, seeded |
@@ -72,7 +72,7 @@ pub struct GroupHeader {
     pub first_lsn: Lsn,
     /// When the group was put together.
     pub time: Nanos,
-    /// The last LSN known flushed when this group was written.
+    /// The last LSN known flushed and confirmed when this group was written.
     pub watermark: Lsn,
     /// The chain up to the predecessor.
     pub prev: Chain,

@@ -12,14 +12,17 @@ use crate::base::{Chain, Epoch, Lsn, Nanos, SegmentId};
 use crate::disk::{AlignedBuf, Site};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{GroupHeader, Kind, Seal, align_up, group};
-use crate::log::{Pace, Prepared};
+use crate::log::{Pace, Payload, Prepared};
 use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-/// From this size of group on, its link is computed by the helper thread while it is flushed.
+/// From this size of group on, its link is computed by the hasher thread while it is flushed.
 const HASH_ASIDE: usize = 64 << 10;
+
+/// From this size on, a group's own buffer stays in memory with its values, instead of a copy.
+const SHARE: usize = 256 << 10;
 
 /// Nanoseconds after which groups show in the file's length (see [`Appender::stamp`]): shorter than
 /// any two listings of a copier are apart, and seldom enough to cost savers nothing.
@@ -67,8 +70,6 @@ pub enum AppendError {
 pub enum Job {
     /// Compute the link of a large group while it is flushed.
     Hash(HashJob),
-    /// Apply what is committed.
-    Apply,
     /// No more work comes.
     Stop,
 }
@@ -112,7 +113,8 @@ pub struct Appender {
     time: Nanos,
     link: Link,
     buffer: Arc<AlignedBuf>,
-    helper: Option<mpsc::Sender<Job>>,
+    payload_len: usize,
+    hasher: Option<mpsc::Sender<Job>>,
     stamped: Nanos,
     stamps: u64,
     /// A group was written since the last stamp.
@@ -128,7 +130,7 @@ impl Appender {
         epoch: Epoch,
         active: Prepared,
         end: &Position,
-        helper: Option<mpsc::Sender<Job>>,
+        hasher: Option<mpsc::Sender<Job>>,
     ) -> Appender {
         let room = active.capacity;
         Appender {
@@ -141,7 +143,8 @@ impl Appender {
             time: end.time,
             link: Link::Known(end.chain),
             buffer: Arc::new(AlignedBuf::with_capacity(BLOCK)),
-            helper,
+            payload_len: 0,
+            hasher,
             stamped: Nanos::default(),
             stamps: 0,
             unstamped: false,
@@ -213,6 +216,13 @@ impl Appender {
         mem::replace(&mut self.active, next)
     }
 
+    /// Lets the next group vouch for everything up to `lsn`, which is flushed and acknowledged: who
+    /// reads the log from outside may show what a group vouches for.
+    pub fn vouch(&mut self, lsn: Lsn) {
+        assert!(lsn <= self.lsn, "only what is flushed is vouched for");
+        self.watermark = self.watermark.max(lsn);
+    }
+
     /// Writes and flushes a group of `saves` saves, whose bytes stand in `group` behind room for a
     /// header. There must be room for it in the log.
     ///
@@ -232,6 +242,18 @@ impl Appender {
         let spare = Arc::get_mut(&mut self.buffer).map(std::mem::take).unwrap_or_default();
         // One large save must not hold its memory for ever.
         if spare.capacity() > 2 * GROUP_TARGET { AlignedBuf::default() } else { spare }
+    }
+
+    /// The saves of the last group: a copy, or for a large one the buffer itself, which is then not
+    /// used again.
+    #[must_use]
+    pub fn payload(&self) -> Payload {
+        let (start, len) = (group::HEADER_LEN, self.payload_len);
+        if len < SHARE {
+            Payload::Copy(self.buffer[start..][..len].to_vec())
+        } else {
+            Payload::Shared { buffer: Arc::clone(&self.buffer), start, len }
+        }
     }
 
     /// Writes and flushes the start of an epoch, with the seal of what came before.
@@ -273,6 +295,7 @@ impl Appender {
         assert!(self.offset + header.disk_len() <= self.room, "room is made before");
         assert_eq!(buffer.len() as u64, header.disk_len());
         self.buffer = Arc::new(buffer);
+        self.payload_len = header.payload_len as usize;
         self.start_link(whole);
         self.unstamped = true;
         // The acknowledgement of every save in the group rests on this flush.
@@ -282,7 +305,6 @@ impl Appender {
             .map_err(AppendError::Flush)?;
         self.offset += header.disk_len();
         self.lsn = header.last_lsn();
-        self.watermark = self.lsn;
         self.time = header.time;
         Ok(Flushed {
             first_lsn: header.first_lsn,
@@ -293,10 +315,10 @@ impl Appender {
     }
 
     fn start_link(&mut self, whole: usize) {
-        if let Some(helper) = self.helper.as_ref().filter(|_| whole >= HASH_ASIDE) {
+        if let Some(hasher) = self.hasher.as_ref().filter(|_| whole >= HASH_ASIDE) {
             let (answer, receiver) = mpsc::sync_channel(1);
             let job = HashJob { buffer: Arc::clone(&self.buffer), len: whole, answer };
-            if helper.send(Job::Hash(job)).is_ok() {
+            if hasher.send(Job::Hash(job)).is_ok() {
                 self.link = Link::Computing(receiver);
                 return;
             }
@@ -307,7 +329,7 @@ impl Appender {
 
     fn chain(&mut self) -> Chain {
         if let Link::Computing(answer) = &self.link {
-            let chain = answer.recv().expect("the helper answers every job it takes");
+            let chain = answer.recv().expect("the hasher answers every job it takes");
             self.link = Link::Known(chain);
         }
         match &self.link {

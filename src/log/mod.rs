@@ -10,9 +10,11 @@
 mod appender;
 mod groups;
 mod pace;
+mod payload;
 mod prepare;
 
 pub use appender::{AppendError, Appender, Flushed, HashJob, Job, Position};
 pub use groups::{Groups, Stop};
 pub use pace::Pace;
+pub use payload::Payload;
 pub use prepare::{Prepared, prepare};

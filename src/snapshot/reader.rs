@@ -5,7 +5,7 @@
 //! was compared.
 
 use crate::base::limits::CHUNK;
-use crate::disk::{Access, Disk, File, Mapping};
+use crate::disk::{Access, Disk, File, Mapping, Site};
 use crate::format::snapshot::{DATA_AT, HEADER_LEN, TableIndex};
 use crate::format::{FileName, FormatError, SnapshotFooter, SnapshotHeader};
 use crate::snapshot::index::Index;
@@ -53,6 +53,14 @@ impl Snapshot {
         })?;
         let checked = Checked::none(index.footer().chunks.len());
         Ok(Snapshot { name: name.to_owned(), file, header, index, mapping, checked })
+    }
+
+    /// Makes all of it survive a power cut, whoever wrote it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn flush(&self) -> io::Result<()> {
+        self.file.sync(Site::Found)
     }
 
     /// What it says of itself.

@@ -52,6 +52,8 @@ impl Inner {
             let mut state = lock(&self.state);
             match &outcome {
                 Ok(snapshot) => {
+                    let live = snapshot.header().logical_bytes;
+                    self.live_bytes.store(live, Ordering::Relaxed);
                     let log_before = mem::take(&mut state.log_before);
                     state.log_bytes -= log_before;
                     let frozen = mem::take(&mut state.view.frozen);

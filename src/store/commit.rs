@@ -146,7 +146,7 @@ pub enum Part {
 #[derive(Debug, Default)]
 struct Collecting {
     round: Arc<Round>,
-    saves: Vec<Arc<Vec<u8>>>,
+    saves: u32,
     /// The saves' bytes, behind room for a group's header: each saver copies its own.
     group: AlignedBuf,
     /// Somebody will take this round: the one who has the lead already, or a thread in it that
@@ -175,9 +175,9 @@ pub struct Queue {
 pub struct Taken {
     /// Their round.
     pub round: Arc<Round>,
-    /// Encoded, in order.
-    pub saves: Vec<Arc<Vec<u8>>>,
-    /// Their bytes, behind room for the group's header.
+    /// How many they are.
+    pub saves: u32,
+    /// Their bytes, encoded and in order, behind room for the group's header.
     pub group: AlignedBuf,
 }
 
@@ -186,10 +186,10 @@ impl Queue {
     ///
     /// # Errors
     /// [`Refusal`] if the queue is stopped.
-    pub fn push(&self, save: Arc<Vec<u8>>, blocking: bool) -> Result<(Ticket, Part), Refusal> {
+    pub fn push(&self, save: &[u8], blocking: bool) -> Result<(Ticket, Part), Refusal> {
         let mut queue = self.collecting.lock().expect("no panic under this lock");
         while queue.stopped.is_none()
-            && !queue.saves.is_empty()
+            && queue.saves > 0
             && queue.group.len() + save.len() > GROUP_TARGET
         {
             queue = self.room.wait(queue).expect("no panic under this lock");
@@ -200,13 +200,13 @@ impl Queue {
         if queue.stopping {
             return Err(Refusal::Closed);
         }
-        let ticket = Ticket { round: Arc::clone(&queue.round), index: queue.saves.len() as u64 };
-        if queue.saves.is_empty() {
+        let ticket = Ticket { round: Arc::clone(&queue.round), index: u64::from(queue.saves) };
+        if queue.saves == 0 {
             queue.group.clear();
             queue.group.resize(group::HEADER_LEN);
         }
-        queue.group.extend_from_slice(&save);
-        queue.saves.push(save);
+        queue.group.extend_from_slice(save);
+        queue.saves += 1;
         self.joined.fetch_add(1, Ordering::Relaxed);
         let part = if !queue.led {
             queue.led = true;
@@ -238,10 +238,9 @@ impl Queue {
         let mut queue = self.collecting.lock().expect("no panic under this lock");
         assert!(queue.led, "only the leader takes");
         queue.has_leader = false;
-        let capacity = queue.saves.len();
         let taken = Taken {
             round: std::mem::take(&mut queue.round),
-            saves: std::mem::replace(&mut queue.saves, Vec::with_capacity(capacity)),
+            saves: std::mem::take(&mut queue.saves),
             group: std::mem::replace(&mut queue.group, spare),
         };
         self.joined.store(0, Ordering::Relaxed);
@@ -255,7 +254,7 @@ impl Queue {
     /// Hands the lead to the next round, if there is one.
     pub fn hand_on(&self) {
         let mut queue = self.collecting.lock().expect("no panic under this lock");
-        if queue.saves.is_empty() {
+        if queue.saves == 0 {
             queue.led = false;
             drop(queue);
             self.room.notify_all();

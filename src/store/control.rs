@@ -49,7 +49,11 @@ impl ControlFile {
     /// # Errors
     /// Those of the file system.
     pub fn open(disk: &dyn Disk, current: Control) -> io::Result<ControlFile> {
-        Ok(ControlFile { file: disk.open(names::CONTROL, Access::Write)?, current })
+        let file = disk.open(names::CONTROL, Access::Write)?;
+        // A process that was killed before its sync has left that slot in the page cache only. The
+        // other one may be written when this one is durable: else a power cut tears both.
+        file.sync(Site::Found)?;
+        Ok(ControlFile { file, current })
     }
 
     /// What it says.

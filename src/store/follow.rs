@@ -7,7 +7,7 @@
 use crate::base::{Epoch, Lsn, Nanos};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
-use crate::format::{FormatError, Kind, Ops};
+use crate::format::{FormatError, Kind, Ops, SnapshotHeader};
 use crate::log::Position;
 use crate::store::directory::Directory;
 use crate::store::error::ReadError;
@@ -68,7 +68,7 @@ pub struct Follower {
     next: Lsn,
     /// Read, and not yet known to be visible.
     ahead: VecDeque<Saved>,
-    /// The greatest watermark found in groups.
+    /// The greatest LSN that a group's watermark, the control file or a snapshot vouches for.
     vouched: Lsn,
 }
 
@@ -86,6 +86,9 @@ impl Follower {
     fn new(source: Source, directory: Directory, from: Lsn) -> Result<Follower, ReadError> {
         let seals = Seals::of(&directory);
         let at = start(&directory, &seals, from)?;
+        // What a snapshot holds was acknowledged, whatever the watermarks say so far.
+        let snapshots = snapshots(&directory, &seals);
+        let vouched = snapshots.map(|header| header.lsn).max().unwrap_or_default();
         Ok(Follower {
             source,
             directory,
@@ -93,7 +96,7 @@ impl Follower {
             at,
             next: Lsn(from.0.max(1)),
             ahead: VecDeque::new(),
-            vouched: Lsn::ZERO,
+            vouched,
         })
     }
 
@@ -155,6 +158,11 @@ impl Follower {
         let disk = self.disk();
         let mut found = self.read_from(disk.as_ref())?;
         if !found {
+            // Looked for before the directory is read anew: what led up to it was there by then.
+            let further = snapshots(&self.directory, &self.seals)
+                .map(position_of)
+                .filter(|there| there.lsn >= self.at.lsn)
+                .find(|there| (there.segment, there.offset) > (self.at.segment, self.at.offset));
             // The log may go on in a file that was not there before.
             self.directory = Directory::read(disk.as_ref())?;
             self.seals = Seals::of(&self.directory);
@@ -162,6 +170,18 @@ impl Follower {
             let gone = !self.directory.segments.contains_key(&self.at.segment);
             if !found && gone && self.at.segment.epoch.0 > 0 {
                 return Err(behind(&self.directory));
+            }
+            // A deletion that was cut short may leave older segments, but not the next one.
+            match further.filter(|_| !found) {
+                Some(there) if there.lsn > self.at.lsn => {
+                    return Err(ReadError::Behind { oldest: there.lsn.next() });
+                }
+                Some(there) => {
+                    // Each time further on, so this ends.
+                    self.at = there;
+                    return self.read();
+                }
+                None => {}
             }
         }
         Ok(found)
@@ -217,6 +237,26 @@ fn behind(directory: &Directory) -> ReadError {
     ReadError::Behind { oldest: first.min().unwrap_or_default() }
 }
 
+/// Where the log goes on behind a snapshot.
+fn position_of(header: &SnapshotHeader) -> Position {
+    Position {
+        segment: header.resume,
+        offset: header.resume_offset,
+        lsn: header.lsn,
+        chain: header.chain,
+        time: header.time,
+    }
+}
+
+/// The sound snapshots that lie on the history, by LSN.
+fn snapshots<'a>(
+    directory: &'a Directory,
+    seals: &'a Seals,
+) -> impl Iterator<Item = &'a SnapshotHeader> {
+    let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
+    sound.filter(|header| seals.holds(header.epoch, header.lsn))
+}
+
 /// A place in the log from which `from` is reached.
 fn start(directory: &Directory, seals: &Seals, from: Lsn) -> Result<Position, ReadError> {
     let before = |lsn: Lsn| lsn.0 < from.0.max(1);
@@ -236,18 +276,10 @@ fn start(directory: &Directory, seals: &Seals, from: Lsn) -> Result<Position, Re
             time: first.time,
         })
     });
-    let snapshots = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
-    let snapshot = snapshots
+    let snapshot = snapshots(directory, seals)
         .filter(|header| before(header.lsn))
-        .filter(|header| seals.holds(header.epoch, header.lsn))
         .max_by_key(|header| (header.epoch, header.lsn))
-        .map(|header| Position {
-            segment: header.resume,
-            offset: header.resume_offset,
-            lsn: header.lsn,
-            chain: header.chain,
-            time: header.time,
-        });
+        .map(position_of);
     let best = [segment, snapshot].into_iter().flatten().max_by_key(|position| position.lsn);
     match best {
         Some(position) => Ok(position),

@@ -3,7 +3,7 @@
 use crate::base::{Lsn, Nanos};
 use crate::disk::Disk;
 use crate::store::directory::Directory;
-use crate::store::error::ReadError;
+use crate::store::error::{Found, OpenError, ReadError};
 use crate::store::recovery::{Target, Writer, recover};
 use crate::store::state::View;
 use crate::store::walk::Seals;
@@ -70,11 +70,33 @@ pub(crate) fn at(disk: &dyn Disk, at: At, writer: Writer) -> Result<View, ReadEr
         At::Lsn(lsn) => Target::Lsn(lsn),
         At::Time(time) => Target::Time(time),
     };
-    let view = recover(disk, target, writer)?.view;
+    let view = match recover(disk, target, writer) {
+        Ok(recovered) => recovered.view,
+        Err(error) => return Err(below_a_gap(&directory, at, error)),
+    };
     match at {
         At::Lsn(lsn) if view.lsn() != lsn => {
             Err(ReadError::OutOfRange { oldest: oldest.oldest_lsn, newest: view.lsn() })
         }
         _ => Ok(view),
+    }
+}
+
+/// A deletion that was cut short may have left older files, but not the ones that lead on from
+/// them: that is no damage, the history begins behind the gap.
+fn below_a_gap(directory: &Directory, at: At, error: OpenError) -> ReadError {
+    let OpenError::Corruption(damage) = &error else { return error.into() };
+    if !matches!(damage.found, Found::Missing | Found::Nothing) {
+        return error.into();
+    }
+    let seals = Seals::of(directory);
+    let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
+    let on_history = sound.filter(|header| seals.holds(header.epoch, header.lsn));
+    let lsns: Vec<(Lsn, Nanos)> = on_history.map(|header| (header.lsn, header.time)).collect();
+    let behind = lsns.iter().copied().find(|(lsn, _)| *lsn > damage.survives);
+    match (behind.zip(lsns.last().copied()), at) {
+        (Some(((oldest, _), (newest, _))), At::Lsn(_)) => ReadError::OutOfRange { oldest, newest },
+        (Some(((_, oldest), _)), At::Time(_)) => ReadError::TooEarly { oldest },
+        (None, _) => error.into(),
     }
 }

@@ -1,5 +1,5 @@
-//! The heart of an open store: what its threads share, and the path of a group from the queue to its
-//! acknowledgement.
+//! The heart of an open store: what its threads share, and the path of a group from the queue to
+//! its acknowledgement.
 //!
 //! Invariants:
 //! - `commit_lsn <= flush_lsn`; nothing above `commit_lsn` is shown or acknowledged;
@@ -8,8 +8,8 @@
 use crate::base::{Authority, Epoch, Fenced, Id, Lsn, Point, SegmentId};
 use crate::disk::{Disk, File};
 use crate::format::{SegmentHeader, group};
-use crate::log::{AppendError, Appender, Job, Position, Prepared, prepare};
-use crate::store::commit::{Queue, Taken};
+use crate::log::{AppendError, Appender, Job, Payload, Position, Prepared, prepare};
+use crate::store::commit::{Queue, Signal, Taken};
 use crate::store::control::ControlFile;
 use crate::store::error::{Poison, Refusal, SaveError};
 use crate::store::keeper::Bell;
@@ -21,16 +21,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, mpsc};
 use std::time::Instant;
 
-/// Saves that are applied by the one who commits them; more go to the helper thread.
-const APPLY_INLINE: usize = 64;
+/// From this many committed saves on, or so many bytes, the applier is woken; fewer are applied by
+/// whoever next asks for the state. Waking it for every group would cost savers their core.
+const APPLY_SAVES: u64 = 1024;
+const APPLY_BYTES: u64 = 1 << 20;
 
 /// Bytes of committed saves that may wait to be applied: past this, whoever commits applies them.
 const UNAPPLIED_MAX: u64 = 32 << 20;
 
+/// A segment is at most this part of what the store holds, but may always be so many bytes.
+const SHARE_OF_LIVE: u64 = 8;
+const SEGMENT_ENOUGH: u64 = 16 << 20;
+
 /// A group that is flushed and not yet applied.
 #[derive(Debug)]
 pub(crate) struct FlushedGroup {
-    saves: Vec<Arc<Vec<u8>>>,
+    payload: Arc<Payload>,
+    saves: u64,
     after: Position,
     bytes: u64,
 }
@@ -40,7 +47,7 @@ pub(crate) struct FlushedGroup {
 pub(crate) struct Unapplied {
     groups: VecDeque<FlushedGroup>,
     bytes: u64,
-    saves: usize,
+    saves: u64,
 }
 
 /// The state, and where in the log it stands.
@@ -77,6 +84,8 @@ pub(crate) struct Inner {
     pub prepared: Mutex<Option<Prepared>>,
     pub next_ordinal: AtomicU64,
     pub next_capacity: AtomicU64,
+    /// Bytes of keys and values in the newest snapshot.
+    pub live_bytes: AtomicU64,
     pub flushed: Mutex<Unapplied>,
     pub state: Mutex<State>,
     pub flush_lsn: AtomicU64,
@@ -88,10 +97,13 @@ pub(crate) struct Inner {
     pub checkpointing: Mutex<()>,
     pub bell: Bell,
     pub closing: AtomicBool,
-    pub helper: Option<mpsc::Sender<Job>>,
+    /// Applies what is committed.
+    pub applier: Signal,
+    /// Computes links of large groups.
+    pub hasher: Option<mpsc::Sender<Job>>,
     pub counters: Counters,
     /// Held as long as the store is open: nobody else writes here.
-    pub _lock: Arc<dyn File>,
+    pub lock: Arc<dyn File>,
 }
 
 /// Followers in this process that wait for saves.
@@ -135,19 +147,27 @@ impl Inner {
 
     /// Takes the collecting round to its end. The caller holds the lead; afterwards it does not.
     pub fn lead(&self) {
+        self.lead_round();
+        // Rounds that only tickets wait in are the flusher's: without threads, that is whoever
+        // leads.
+        while !self.options.background && self.queue.flusher.take() {
+            self.lead_round();
+        }
+    }
+
+    fn lead_round(&self) {
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
         let mut taken = self.queue.take(appender.spare());
         let started = Instant::now();
         let flushed = self.flush(&mut appender, &mut taken);
-        let members = u32::try_from(taken.saves.len()).unwrap_or(u32::MAX);
-        appender.pace.learn(members, self.queue.joined(), started.elapsed());
+        appender.pace.learn(taken.saves, self.queue.joined(), started.elapsed());
         drop(appender);
         // The next group may be flushed while this one waits at the gate.
         self.queue.hand_on();
         let outcome = flushed.and_then(|after| self.confirm(after));
         let first = Lsn((outcome.as_ref().map_or(0, |last| last.0))
-            .saturating_sub(taken.saves.len().saturating_sub(1) as u64));
+            .saturating_sub(u64::from(taken.saves).saturating_sub(1)));
         taken.round.finish(outcome.map(|_| first));
         self.after_commit();
     }
@@ -159,20 +179,24 @@ impl Inner {
         let group = std::mem::take(&mut taken.group);
         self.make_room(appender, group.len() - group::HEADER_LEN)?;
         let now = (self.options.clock)();
-        let saves = u32::try_from(taken.saves.len()).expect("bounded by the queue's bytes");
-        let flushed = appender.append(group, saves, now).map_err(|error| self.failed(error))?;
+        // Not what is flushed: that may still be waiting at the gate.
+        appender.vouch(self.commit_lsn());
+        let flushed =
+            appender.append(group, taken.saves, now).map_err(|error| self.failed(error))?;
         let after = appender.position();
+        let payload = Arc::new(appender.payload());
         let mut unapplied = lock(&self.flushed);
         unapplied.bytes += flushed.bytes;
-        unapplied.saves += taken.saves.len();
+        unapplied.saves += u64::from(taken.saves);
         unapplied.groups.push_back(FlushedGroup {
-            saves: taken.saves.clone(),
+            payload,
+            saves: u64::from(taken.saves),
             after,
             bytes: flushed.bytes,
         });
         drop(unapplied);
         self.flush_lsn.store(flushed.last_lsn.0, Ordering::Release);
-        self.counters.saves.fetch_add(taken.saves.len() as u64, Ordering::Relaxed);
+        self.counters.saves.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         self.counters.log_bytes.fetch_add(flushed.bytes, Ordering::Relaxed);
         Ok(flushed.last_lsn)
@@ -238,8 +262,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The prepared segment, or one that is made now, without waiting for zeros: then a small one,
-    /// because every flush into it costs a commit of metadata, too.
+    /// The prepared segment, or one that is made now, without waiting for zeros. That one is not
+    /// small: a flush into it costs a commit of metadata, but making it costs several.
     fn next_segment(&self, payload: usize, active: SegmentId) -> io::Result<Prepared> {
         let needed = Appender::segment_for(payload);
         // Ordinals in use must ascend, or recovery would not find the way. So one that is too small
@@ -251,7 +275,21 @@ impl Inner {
             return Ok(prepared);
         }
         self.counters.unprepared_rotations.fetch_add(1, Ordering::Relaxed);
-        self.make_segment(self.options.segment_min.max(needed), false)
+        match self.make_segment(self.next_capacity().max(needed), false) {
+            // There may be room for a small one.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.make_segment(self.options.segment_min.max(needed), false)
+            }
+            made => made,
+        }
+    }
+
+    /// The capacity of the next segment: each is twice as large as the one before, up to a share of
+    /// what the store holds, so that room in reserve stays small beside it.
+    pub fn next_capacity(&self) -> u64 {
+        let share = (self.live_bytes.load(Ordering::Relaxed) / SHARE_OF_LIVE).max(SEGMENT_ENOUGH);
+        let most = share.min(self.options.segment_max).max(self.options.segment_min);
+        self.next_capacity.load(Ordering::Relaxed).min(most)
     }
 
     /// Makes a segment of this epoch.
@@ -273,15 +311,10 @@ impl Inner {
             let unapplied = lock(&self.flushed);
             (unapplied.saves, unapplied.bytes)
         };
-        if bytes < UNAPPLIED_MAX
-            && let Some(helper) = &self.helper
-        {
-            if saves >= APPLY_INLINE || bytes >= 1 << 20 {
-                // Gone only when the store closes, which applies what is left.
-                drop(helper.send(Job::Apply));
-            }
-        } else {
+        if bytes >= UNAPPLIED_MAX || !self.options.background {
             self.apply_committed();
+        } else if saves >= APPLY_SAVES || bytes >= APPLY_BYTES {
+            self.applier.set();
         }
     }
 
@@ -300,11 +333,9 @@ impl Inner {
             let ready = unapplied.groups.pop_front_if(|group| group.after.lsn <= committed);
             let Some(group) = ready else { break };
             unapplied.bytes -= group.bytes;
-            unapplied.saves -= group.saves.len();
+            unapplied.saves -= group.saves;
             drop(unapplied);
-            for save in &group.saves {
-                state.view.active.apply(save);
-            }
+            state.view.active.apply(&group.payload);
             state.view.lsn = group.after.lsn;
             state.view.time = group.after.time;
             state.position = group.after;
@@ -316,7 +347,7 @@ impl Inner {
     /// Whether enough was logged for a snapshot.
     pub fn checkpoint_due(&self) -> bool {
         let state = self.current_state();
-        let live = state.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
+        let live = self.live_bytes.load(Ordering::Relaxed);
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,

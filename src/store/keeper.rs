@@ -69,23 +69,22 @@ pub(crate) fn start(
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(format!("statedir-{name}")).spawn(body)
     };
-    // The helper must not keep the store alive: it ends when the last sender is gone.
-    let (helper, flusher, keeper, pruner) =
-        (Arc::downgrade(inner), Arc::clone(inner), Arc::clone(inner), Arc::clone(inner));
+    let (applier, flusher, keeper, pruner) =
+        (Arc::clone(inner), Arc::clone(inner), Arc::clone(inner), Arc::clone(inner));
     Ok(vec![
+        // Apart from the applier: a saver may wait for a link.
         spawn(
-            "helper",
+            "hasher",
             Box::new(move || {
                 for job in jobs {
-                    match (job, helper.upgrade()) {
-                        (Job::Hash(job), _) => job.run(),
-                        (Job::Apply, Some(inner)) => inner.apply_committed(),
-                        (Job::Apply, None) => {}
-                        (Job::Stop, _) => return,
+                    match job {
+                        Job::Hash(job) => job.run(),
+                        Job::Stop => return,
                     }
                 }
             }),
         )?,
+        spawn("applier", Box::new(move || apply_loop(&applier)))?,
         spawn("flusher", Box::new(move || flush_loop(&flusher)))?,
         spawn("keeper", Box::new(move || keeper_loop(&keeper)))?,
         spawn("checkpoint", Box::new(move || checkpoint_loop(&pruner)))?,
@@ -102,6 +101,15 @@ fn flush_loop(inner: &Inner) {
             }
             inner.lead();
         }
+    }
+}
+
+/// Applies what is committed.
+fn apply_loop(inner: &Inner) {
+    while !inner.closing.load(Ordering::Acquire) {
+        inner.applier.wait();
+        inner.applier.take();
+        inner.apply_committed();
     }
 }
 
@@ -186,7 +194,7 @@ impl Inner {
         if lock(&self.prepared).is_some() {
             return Ok(());
         }
-        let capacity = self.next_capacity.load(Ordering::Relaxed);
+        let capacity = self.next_capacity();
         let made = self.make_segment(capacity, self.disk.prewrite_helps())?;
         *lock(&self.prepared) = Some(made);
         Ok(())

@@ -4,7 +4,7 @@
 //! not show.
 
 use crate::snapshot::{self, SnapshotError};
-use crate::store::state::{Changes, Slice, View};
+use crate::store::state::{Changes, Key, Slice, View};
 use std::iter::Peekable;
 use std::ops::Bound;
 
@@ -14,7 +14,7 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 /// One entry, borrowed from the view.
 pub type Entry<'a> = Result<(&'a [u8], &'a [u8]), SnapshotError>;
 
-type ChangeRange<'a> = Peekable<Box<dyn Iterator<Item = (&'a Slice, &'a Option<Slice>)> + 'a>>;
+type ChangeRange<'a> = Peekable<Box<dyn Iterator<Item = (&'a Key, &'a Option<Slice>)> + 'a>>;
 
 /// Entries of a table from a prefix on. Ends after the first error.
 pub struct Scan<'a> {

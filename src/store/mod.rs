@@ -1,8 +1,8 @@
 //! The engine that an embedder sees.
 //!
-//! A [`Store`] writes one directory: [`Store::save`] returns when the batch is durable, many threads
-//! share one flush. A [`Reader`] looks at a directory that anybody may be writing. Both give
-//! [`View`]s: the whole state at one LSN, which later saves do not change.
+//! A [`Store`] writes one directory: [`Store::save`] returns when the batch is durable, many
+//! threads share one flush. A [`Reader`] looks at a directory that anybody may be writing. Both
+//! give [`View`]s: the whole state at one LSN, which later saves do not change.
 //!
 //! Invariants, and the tests that would catch a breach:
 //! - what was acknowledged is there after any crash, batches are whole, nothing is invented

@@ -11,7 +11,7 @@ use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
 use crate::format::{Ancestor, Seal, names};
 use crate::log::{AppendError, Appender, prepare};
-use crate::store::commit::Queue;
+use crate::store::commit::{Queue, Signal};
 use crate::store::control::{Adoption, ControlFile, random_id};
 use crate::store::create::check_mode;
 use crate::store::decision::Whose;
@@ -79,9 +79,9 @@ pub(crate) fn start(
     let active = prepare(disk.as_ref(), &header, options.segment_min, zeros, &mut |_| {})
         .map_err(io("segment"))?;
     let (jobs, receiver) = mpsc::channel();
-    let helper = options.background.then_some(jobs);
+    let hasher = options.background.then_some(jobs);
     let end = recovered.end;
-    let mut appender = Appender::new(epoch, active, &end, helper.clone());
+    let mut appender = Appender::new(epoch, active, &end, hasher.clone());
     let first = end.segment.epoch == Epoch(0);
     let seal = Seal {
         segment: end.segment,
@@ -98,6 +98,7 @@ pub(crate) fn start(
     })?;
     let position = appender.position();
     let segment_next = (options.segment_min * 2).min(options.segment_max);
+    let live_bytes = recovered.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
     let tables = recovered.view.table_names().into_iter().map(Into::into).collect();
     let inner = Arc::new(Inner {
         state: Mutex::new(State {
@@ -117,6 +118,7 @@ pub(crate) fn start(
         prepared: Mutex::new(None),
         next_ordinal: AtomicU64::new(ordinal + 1),
         next_capacity: AtomicU64::new(segment_next),
+        live_bytes: AtomicU64::new(live_bytes),
         flushed: Mutex::default(),
         flush_lsn: AtomicU64::new(end.lsn.0),
         commit_lsn: AtomicU64::new(end.lsn.0),
@@ -126,9 +128,10 @@ pub(crate) fn start(
         checkpointing: Mutex::new(()),
         bell: Bell::default(),
         closing: AtomicBool::new(false),
-        helper,
+        applier: Signal::default(),
+        hasher,
         counters: Counters::default(),
-        _lock: lock,
+        lock,
     });
     let threads = if inner.options.background {
         keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
@@ -139,15 +142,11 @@ pub(crate) fn start(
 }
 
 /// Makes what recovery goes by survive a power cut, before anything is written or deleted because
-/// of it: a slot torn beside the next one, or a snapshot lost after its segments, would be the end.
+/// of it: a snapshot lost after its segments would be the end. (The control file does so itself.)
 fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), OpenError> {
     disk.sync_names(Site::Found).map_err(OpenError::io("directory"))?;
-    let snapshot = recovered.view.base.as_ref().map(|base| base.name().to_owned());
-    for name in [Some(names::CONTROL.to_owned()), snapshot].into_iter().flatten() {
-        let synced = disk.open(&name, Access::Write).and_then(|file| file.sync(Site::Found));
-        synced.map_err(OpenError::io(name))?;
-    }
-    Ok(())
+    let snapshot = recovered.view.base.as_ref();
+    snapshot.map_or(Ok(()), |base| base.flush().map_err(OpenError::io(base.name())))
 }
 
 /// Takes the directory's lock.

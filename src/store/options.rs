@@ -42,7 +42,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             snapshot_ratio: 1.0,
-            snapshot_min_bytes: 4 << 20,
+            snapshot_min_bytes: 32 << 20,
             history: Duration::from_secs(24 * 3600),
             history_ratio: 1.0,
             retain_min_age: Duration::from_secs(15 * 60),

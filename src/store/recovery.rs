@@ -9,14 +9,15 @@ use crate::base::{Id, Lsn, Nanos, SegmentId};
 use crate::disk::{Disk, Site};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FormatError, Ops, names};
-use crate::log::Position;
-use crate::snapshot::Snapshot;
+use crate::log::{Payload, Position};
+use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::beyond::Beyond;
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
 use crate::store::state::{Changes, View};
 use crate::store::walk::{Seals, Walk, Walked, genesis};
+use std::io;
 use std::sync::Arc;
 
 /// Threads that check a snapshot: more than this gains nothing on the disks we know.
@@ -253,7 +254,7 @@ struct Recovery<'a> {
 
 /// A group that is read but not yet vouched for.
 struct Held {
-    payload: Arc<Vec<u8>>,
+    payload: Arc<Payload>,
     after: Position,
 }
 
@@ -293,8 +294,17 @@ impl Recovery<'_> {
             }
             match self.open_snapshot(facts) {
                 Ok(snapshot) => return Ok(Some(snapshot)),
-                Err(Some(damage)) => self.report.damaged_snapshots.push((facts.name(), damage)),
-                Err(None) => {}
+                Err(error) if error.is_damage() => {
+                    self.report.damaged_snapshots.push((facts.name(), error.to_string()));
+                }
+                // That says nothing about what is on disk: neither damage, nor gone.
+                Err(SnapshotError::Io { name, source })
+                    if source.kind() != io::ErrorKind::NotFound =>
+                {
+                    return Err(OpenError::io(name)(source));
+                }
+                // Gone meanwhile, because a writer has superseded it.
+                Err(_) => {}
             }
         }
         Ok(None)
@@ -312,16 +322,14 @@ impl Recovery<'_> {
         }
     }
 
-    /// `Err(None)`: gone meanwhile, because a writer has superseded it.
-    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, Option<String>> {
-        let verified = Snapshot::open(self.disk, &facts.name()).and_then(|snapshot| {
-            let threads = match snapshot.header().data_len {
-                0..SMALL => 1,
-                _ => std::thread::available_parallelism().map_or(1, usize::from),
-            };
-            snapshot.verify(threads.min(VERIFY_THREADS)).map(|()| snapshot)
-        });
-        verified.map_err(|error| error.is_damage().then(|| error.to_string()))
+    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, SnapshotError> {
+        let snapshot = Snapshot::open(self.disk, &facts.name())?;
+        let threads = match snapshot.header().data_len {
+            0..SMALL => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        snapshot.verify(threads.min(VERIFY_THREADS))?;
+        Ok(snapshot)
     }
 
     fn replay(mut self, view: &mut View, start: Position) -> Result<Outcome, OpenError> {
@@ -359,7 +367,7 @@ impl Recovery<'_> {
                     log_bytes += header.disk_len();
                     self.report.groups += 1;
                     let group = walk.group();
-                    let payload = Arc::new(group.payload().to_vec());
+                    let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
                     let saves = group.header.saves > 0;
                     end = walk.position();
                     starts_epoch = !saves;
@@ -483,8 +491,9 @@ impl Recovery<'_> {
     }
 
     /// What to name where the log ends at the end of its segment, or in zeros or nowhere, although
-    /// later segments are there: the one that cannot be read; else, as ordinals are given out one by
-    /// one, the one after the end. Its epoch is that of its neighbour: a guess, for the message only.
+    /// later segments are there: the one that cannot be read; else, as ordinals are given out one
+    /// by one, the one after the end. Its epoch is that of its neighbour: a guess, for the message
+    /// only.
     fn lost_segment(
         &self,
         end: &Position,

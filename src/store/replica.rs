@@ -7,9 +7,9 @@
 //! - [`Replica::append`] returns when the group is durable here.
 
 use crate::base::{Epoch, Id, Lsn, SegmentId};
-use crate::disk::{AlignedBuf, Disk, File, Site};
+use crate::disk::{Access, AlignedBuf, Disk, File, Site};
 use crate::format::segment::FIRST_GROUP;
-use crate::format::{FormatError, Group, Kind, SegmentHeader};
+use crate::format::{FileName, FormatError, Group, Kind, SegmentHeader};
 use crate::log::{Position, prepare};
 use crate::store::control::ControlFile;
 use crate::store::create::check_mode;
@@ -17,7 +17,6 @@ use crate::store::decision::Standing;
 use crate::store::directory::Directory;
 use crate::store::error::{OpenError, Poison};
 use crate::store::open::lock_directory;
-use crate::store::options::Options;
 use crate::store::recovery::{self, Report, Target, Writer, recover};
 use crate::store::state::View;
 use std::io;
@@ -195,11 +194,14 @@ impl Replica {
         let sealed = match group.seal() {
             None => offered == self.epoch,
             Some(seal) => {
-                let first =
-                    self.at.segment == SegmentId::default() && seal.segment == self.at.segment;
+                let here = &self.at;
+                let first = here.segment == SegmentId::default() && seal.segment == here.segment;
+                let place = (seal.segment, seal.offset) == (here.segment, here.offset);
                 offered > self.epoch
                     && group.header.kind == Kind::EpochStart
-                    && (first || (seal.segment, seal.offset) == (self.at.segment, self.at.offset))
+                    && (first || place)
+                    // Where the seal says otherwise than the place, recovery would not go on.
+                    && (seal.lsn, seal.chain) == (here.lsn, here.chain)
             }
         };
         if follows && place && sealed { Ok(()) } else { Err(ReplicaError::Gap(self.at.lsn)) }
@@ -227,19 +229,20 @@ impl Replica {
         &self,
         header: &SegmentHeader,
     ) -> io::Result<(SegmentHeader, Arc<dyn File>, u64)> {
-        let name = crate::format::FileName::Segment(header.id).to_string();
-        match self.disk.open(&name, crate::disk::Access::Write) {
-            // Continued after a reopening, or left empty by an attempt that was cut short.
-            Ok(file) => {
-                let len = file.len()?;
-                Ok((*header, file, len - len % FIRST_GROUP))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let capacity = header.prewritten.max(Options::default().segment_min);
-                let made = prepare(self.disk.as_ref(), header, capacity, false, &mut |_| {})?;
-                Ok((*header, made.file, made.capacity))
-            }
-            Err(error) => Err(error),
+        let name = FileName::Segment(header.id).to_string();
+        if header.id == self.at.segment {
+            let file = self.disk.open(&name, Access::Write)?;
+            let len = file.len()?;
+            return Ok((*header, file, len - len % FIRST_GROUP));
         }
+        // What an attempt left that was cut short holds no group, and its first block may be
+        // missing, or stand in the page cache only: it is made anew.
+        match self.disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let capacity = header.prewritten.max(FIRST_GROUP);
+        let made = prepare(self.disk.as_ref(), header, capacity, false, &mut |_| {})?;
+        Ok((*header, made.file, made.capacity))
     }
 }

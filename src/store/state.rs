@@ -1,10 +1,11 @@
 //! The state at one LSN: the newest snapshot, and over it what changed since.
 //!
 //! Invariants: a [`View`] never changes, and costs no copy (the changes are persistent maps, the
-//! snapshot is shared). Changes are held as slices of the saves that brought them.
+//! snapshot is shared). Values are held as slices of the groups that brought them.
 
 use crate::base::{Lsn, Nanos};
 use crate::format::{Op, Ops};
+use crate::log::Payload;
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::merge::Scan;
 use std::borrow::Borrow;
@@ -13,21 +14,21 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Bytes of a save that are kept because its changes are: a key, or a value.
+/// A value in the saves that brought it.
 #[derive(Clone)]
 pub struct Slice {
-    save: Arc<Vec<u8>>,
+    holder: Arc<Payload>,
     start: u32,
     len: u32,
 }
 
 impl Slice {
-    /// `part` of `save`.
-    fn of(save: &Arc<Vec<u8>>, part: &[u8]) -> Slice {
-        let start = part.as_ptr() as usize - save.as_ptr() as usize;
-        assert!(start + part.len() <= save.len(), "a slice of its own save");
-        let start = u32::try_from(start).expect("bounded by SAVE_MAX");
-        Slice { save: Arc::clone(save), start, len: part.len() as u32 }
+    /// `part` of `holder`.
+    fn of(holder: &Arc<Payload>, part: &[u8]) -> Slice {
+        let start = part.as_ptr() as usize - holder.as_ptr() as usize;
+        assert!(start + part.len() <= holder.len(), "a slice of its own group");
+        let start = u32::try_from(start).expect("bounded by PAYLOAD_MAX");
+        Slice { holder: Arc::clone(holder), start, len: part.len() as u32 }
     }
 }
 
@@ -35,33 +36,78 @@ impl Deref for Slice {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.save[self.start as usize..][..self.len as usize]
+        &self.holder[self.start as usize..][..self.len as usize]
     }
 }
 
-impl Borrow<[u8]> for Slice {
+/// Bytes of a key that stand in the map's own nodes: a search then touches no other memory. What
+/// fits beside a length where a [`Slice`] would stand.
+const SHORT: usize = 22;
+
+/// A key.
+#[derive(Clone)]
+pub enum Key {
+    /// Up to [`SHORT`] bytes.
+    Short(u8, [u8; SHORT]),
+    /// A longer one.
+    Long(Slice),
+}
+
+const _: () = assert!(size_of::<Key>() == 24);
+
+impl Key {
+    fn of(holder: &Arc<Payload>, key: &[u8]) -> Key {
+        let mut bytes = [0; SHORT];
+        match bytes.get_mut(..key.len()) {
+            Some(short) => {
+                short.copy_from_slice(key);
+                Key::Short(key.len() as u8, bytes)
+            }
+            None => Key::Long(Slice::of(holder, key)),
+        }
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Key::Short(len, bytes) => &bytes[..*len as usize],
+            Key::Long(slice) => slice,
+        }
+    }
+}
+
+impl Borrow<[u8]> for Key {
     fn borrow(&self) -> &[u8] {
         self
     }
 }
 
-impl PartialEq for Slice {
-    fn eq(&self, other: &Slice) -> bool {
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
         **self == **other
     }
 }
 
-impl Eq for Slice {}
+impl Eq for Key {}
 
-impl PartialOrd for Slice {
-    fn partial_cmp(&self, other: &Slice) -> Option<Ordering> {
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Slice {
-    fn cmp(&self, other: &Slice) -> Ordering {
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
         (**self).cmp(&**other)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.escape_ascii().fmt(f)
     }
 }
 
@@ -72,35 +118,39 @@ impl fmt::Debug for Slice {
 }
 
 /// What changed in one table: a value, or that the key is gone.
-pub type TableChanges = imbl::OrdMap<Slice, Option<Slice>>;
+pub type TableChanges = imbl::OrdMap<Key, Option<Slice>>;
 
 /// What changed since a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     tables: imbl::OrdMap<Arc<str>, TableChanges>,
-    /// Bytes of the saves in here, whether still needed or not.
+    /// Bytes of the groups in here, whether still needed or not.
     bytes: u64,
 }
 
 impl Changes {
-    /// Applies an encoded save.
+    /// Applies the encoded saves of a group.
     ///
     /// # Panics
-    /// If `save` is not one: saves are checked where they enter.
-    pub fn apply(&mut self, save: &Arc<Vec<u8>>) {
-        self.bytes += save.len() as u64;
-        let (ops, _) = Ops::split(save).expect("an encoded save");
-        self.apply_ops(save, ops);
+    /// If these are none: saves are checked where they enter.
+    pub fn apply(&mut self, group: &Arc<Payload>) {
+        self.bytes += group.len() as u64;
+        let mut rest = &***group;
+        while !rest.is_empty() {
+            let (ops, after) = Ops::split(rest).expect("an encoded save");
+            self.apply_ops(group, ops);
+            rest = after;
+        }
     }
 
     /// Applies the ops of one save that stands somewhere in `holder`.
-    pub fn apply_ops(&mut self, holder: &Arc<Vec<u8>>, ops: Ops<'_>) {
+    pub fn apply_ops(&mut self, holder: &Arc<Payload>, ops: Ops<'_>) {
         for op in ops {
             let (table, key, value) = match op.expect("checked where it entered") {
                 Op::Put { table, key, value } => (table, key, Some(value)),
                 Op::Delete { table, key } => (table, key, None),
             };
-            let key = Slice::of(holder, key);
+            let key = Key::of(holder, key);
             let value = value.map(|value| Slice::of(holder, value));
             if let Some(changes) = self.tables.get_mut(table) {
                 changes.insert(key, value);
@@ -126,7 +176,7 @@ impl Changes {
         }
     }
 
-    /// Bytes of the saves in here.
+    /// Bytes of the groups in here.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes

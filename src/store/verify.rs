@@ -194,10 +194,12 @@ impl Log<'_> {
                     verified.saves += u64::from(group.saves);
                     link = Some(groups.take().link());
                 }
+                // Behind the end, or in an epoch whose seal a deletion that was cut short has
+                // taken: nothing leads on from there.
                 Err(_) if self.is_behind(facts, offset) => return Ok(()),
                 Err(stop) => {
-                    // The end of a segment that was rotated away is where the next one links to. One
-                    // that was never used is empty.
+                    // The end of a segment that was rotated away is where the next one links to.
+                    // One that was never used is empty.
                     let blank = stop == Stop::Blank && !something_written(&mut groups, facts.len);
                     let ends = match link {
                         Some(_) if sealed_at.is_some() => false,
@@ -222,8 +224,8 @@ impl Log<'_> {
         }
     }
 
-    /// Whether nothing of the history stands at `offset` and behind it: the log ends there, or never
-    /// came through this segment.
+    /// Whether nothing of the history stands at `offset` and behind it: the log ends there, or
+    /// never came through this segment.
     fn is_behind(&self, facts: &SegmentFacts, offset: u64) -> bool {
         let end = self.reader.end();
         let epoch = facts.id.epoch;
@@ -236,7 +238,14 @@ impl Log<'_> {
     fn is_left_over(&self, facts: &SegmentFacts) -> bool {
         let snapshots = self.directory.snapshots.iter();
         let newest = snapshots.filter_map(|s| s.header.as_ref().ok()).map(|h| h.resume).max();
-        let next = SegmentId { ordinal: facts.id.ordinal + 1, ..facts.id };
+        // A segment that was passed over is empty, and leads nowhere.
+        let passed_over = |id: &SegmentId| {
+            self.directory.segments.get(id).is_some_and(|segment| segment.first.is_none())
+        };
+        let mut next = SegmentId { ordinal: facts.id.ordinal + 1, ..facts.id };
+        while passed_over(&next) {
+            next.ordinal += 1;
+        }
         newest.is_some_and(|newest| facts.id < newest)
             && !self.directory.segments.contains_key(&next)
     }

@@ -164,11 +164,14 @@ impl Store {
     /// Applies `batch` atomically. Returns its LSN when it is durable.
     ///
     /// # Errors
-    /// [`SaveError::Refused`]: certainly not applied. [`SaveError::Unknown`]: the next open decides.
+    /// [`SaveError::Refused`]: certainly not applied. [`SaveError::Unknown`]: the next open
+    /// decides.
     pub fn save(&self, batch: Batch) -> Result<Lsn, SaveError> {
         self.check_tables(&batch)?;
-        let save = Arc::new(batch.encode());
-        let (ticket, part) = self.inner.queue.push(save, true).map_err(SaveError::Refused)?;
+        let save = batch.encode();
+        let (ticket, part) = self.inner.queue.push(&save, true).map_err(SaveError::Refused)?;
+        // Its bytes are in the group.
+        drop(save);
         match part {
             Part::Lead => self.inner.lead(),
             Part::Next => {
@@ -187,8 +190,8 @@ impl Store {
     /// [`SaveError::Refused`].
     pub fn submit(&self, batch: Batch) -> Result<Ticket, SaveError> {
         self.check_tables(&batch)?;
-        let save = Arc::new(batch.encode());
-        let (ticket, part) = self.inner.queue.push(save, false).map_err(SaveError::Refused)?;
+        let save = batch.encode();
+        let (ticket, part) = self.inner.queue.push(&save, false).map_err(SaveError::Refused)?;
         match part {
             Part::Lead if self.inner.options.background => self.inner.queue.flusher.set(),
             Part::Lead => self.inner.lead(),
@@ -300,22 +303,29 @@ impl Store {
     }
 
     fn shut(&mut self) -> io::Result<()> {
-        let inner = &self.inner;
-        if inner.closing.load(Ordering::Acquire) {
+        if self.inner.closing.load(Ordering::Acquire) {
             return Ok(());
         }
+        let outcome = self.finish();
+        // A follower may keep the rest alive, but not the right to write.
+        outcome.and(self.inner.lock.unlock())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let inner = &self.inner;
         // What waits is flushed; then the lead is kept: no group is flushed from here on, and the
         // threads may go.
         inner.queue.close();
         inner.closing.store(true, Ordering::Release);
         inner.queue.flusher.set();
+        inner.applier.set();
         inner.bell.ring();
         for thread in &self.threads {
             thread.thread().unpark();
         }
-        if let Some(helper) = &inner.helper {
-            // The helper is there until it is told to stop.
-            drop(helper.send(Job::Stop));
+        if let Some(hasher) = &inner.hasher {
+            // The hasher is there until it is told to stop.
+            drop(hasher.send(Job::Stop));
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -1,5 +1,5 @@
-//! Judges what a crash left: the store opens, holds what was acknowledged, whole batches and nothing
-//! else, and works on.
+//! Judges what a crash left: the store opens, holds what was acknowledged, whole batches and
+//! nothing else, and works on.
 
 use crate::common::model::{Model, batch, changes, dump};
 use crate::common::{shared, tiny};

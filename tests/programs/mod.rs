@@ -1,6 +1,6 @@
 //! Real programs that some tests need. Where one is missing the test says so and passes, and
-//! `tools/test` counts it as skipped; where `STATEDIR_REQUIRE=all` says that nothing may be missing,
-//! the test fails.
+//! `tools/test` counts it as skipped; where `STATEDIR_REQUIRE=all` says that nothing may be
+//! missing, the test fails.
 
 use std::io::Write;
 use std::path::PathBuf;

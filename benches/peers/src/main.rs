@@ -3,6 +3,7 @@
 //! `systems/` holds a file for each engine, `work/` one for each workload; see `--help`.
 
 mod data;
+#[path = "../../common/device.rs"]
 mod device;
 mod flags;
 mod report;

@@ -9,10 +9,7 @@ use std::path::Path;
 /// Whatever a system reports when it fails; a benchmark only prints it and stops.
 pub type Fault = Box<dyn Error + Send + Sync>;
 
-/// Bytes of a key.
-pub const KEY: usize = 16;
-/// Bytes of a value.
-pub const VALUE: usize = 1024;
+pub use crate::data::{KEY, VALUE};
 
 /// One put.
 #[derive(Clone, Copy)]

@@ -23,7 +23,9 @@ pub fn all() -> Vec<Entry> {
         Entry { name: REFERENCE, open: floors::buffered, reclaims: false },
         Entry { name: "floor-direct", open: floors::direct, reclaims: false },
         #[cfg(feature = "ours")]
-        engine("statedir", ours::open),
+        engine("statedir", ours::with_history),
+        #[cfg(feature = "ours")]
+        engine("no-history", ours::without_history),
         engine("raft-engine", raft_engine::open),
         engine("rocksdb", rocksdb::open),
         engine("fjall", fjall::open),

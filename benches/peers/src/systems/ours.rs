@@ -1,7 +1,9 @@
-//! OURS: `statedir::Store` as one more system, built with `--features ours`. This file is all
-//! there is to adapt; it was written against the API as announced, before the store existed.
+//! OURS: `statedir::Store` as one more system, built with `--features ours`.
 //!
 //! Durability: `Store::save` returns the lsn of a save that is durable.
+//!
+//! Twice: with the default retention (superseded files stay 15 minutes), and without history, as
+//! the peers keep none.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +17,21 @@ const TABLE: &str = "state";
 
 struct Ours(Store);
 
-pub fn open(dir: &Path, _: Expect) -> Result<Box<dyn System>, Fault> {
-    if dir.read_dir()?.next().is_none() {
-        Store::create(dir, &Options::default())?;
+pub fn with_history(dir: &Path, _: Expect) -> Result<Box<dyn System>, Fault> {
+    open(dir, Options::default())
+}
+
+pub fn without_history(dir: &Path, _: Expect) -> Result<Box<dyn System>, Fault> {
+    open(dir, Options::default().without_history())
+}
+
+fn open(dir: &Path, options: Options) -> Result<Box<dyn System>, Fault> {
+    // One below: a store wants a directory that is closed to others.
+    let state = dir.join("state");
+    if !state.exists() {
+        Store::create(&state, &options)?;
     }
-    Ok(Box::new(Ours(Store::open(dir, Options::default(), Arc::new(Local))?)))
+    Ok(Box::new(Ours(Store::open(&state, options, Arc::new(Local))?)))
 }
 
 impl System for Ours {
@@ -33,10 +45,9 @@ impl System for Ours {
     }
 
     fn load(&self, visit: Visit<'_>) -> Result<(), Fault> {
-        for pair in self.0.load().scan(TABLE, &[]) {
-            let (key, value) = pair?;
+        self.0.load(|_, key, value| {
             visit(key, value);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

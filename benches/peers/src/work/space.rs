@@ -1,18 +1,17 @@
-//! What overwriting costs: disk space and device bytes, in units of the live data.
+//! What overwriting costs: disk space in units of the live data, and device bytes for each byte put.
 //!
 //! Every key is written once and then overwritten ten times, each pass in another order, by one
 //! writer in saves of 100 puts. `peak` is the most that was allocated at any time, `close` what
-//! stays after closing, `device` all that the device wrote until then. Rates are of puts.
+//! stays after closing, `device` all that the device wrote until then, divided by the bytes of all
+//! puts. Rates are of puts.
 //!
 //! Invariant: the time is without the syncs that make the device's counter exact.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Turn, interleave};
-use crate::data::{Values, shuffled};
-use crate::device::{Device, allocated};
+use crate::data::{PAIR, Values, shuffled};
+use crate::device::{Device, allocated, watch};
 use crate::flags::Flags;
 use crate::report::Row;
 use crate::scratch::Scratch;
@@ -22,8 +21,6 @@ use crate::system::{Entry, Expect, Fault, KEY, System, VALUE};
 const PUTS: u64 = 100;
 /// Times each key is overwritten after it was first written.
 const OVERWRITES: u64 = 10;
-/// How often the allocated space is looked at.
-const LOOK: Duration = Duration::from_millis(10);
 
 pub fn run(flags: &Flags, values: &Values) -> Result<Vec<Row>, Fault> {
     interleave(flags, flags.space_rounds, |entry| turn(flags, values, entry))
@@ -45,12 +42,12 @@ fn turn(flags: &Flags, values: &Values, entry: &Entry) -> Result<Turn, Fault> {
     let elapsed = from.elapsed();
     drop(system);
     let units = |bytes: u64| Some(bytes as f64 / live);
-    let (peak, close) = (peak.max(allocated(dir)), allocated(dir));
+    let close = allocated(dir);
     let of_engine = |bytes| if entry.reclaims { units(bytes) } else { None };
     let columns = vec![
-        ("peak", of_engine(peak)),
+        ("peak", of_engine(peak.max(close))),
         ("close", of_engine(close)),
-        ("device", units(device.written()? - before)),
+        ("device", Some((device.written()? - before) as f64 / (puts * PAIR) as f64)),
     ];
     Ok((puts as f64 / elapsed.as_secs_f64(), columns))
 }
@@ -69,22 +66,4 @@ fn overwrite(system: &dyn System, values: &Values, keys: u64) -> Result<u64, Fau
         }
     }
     Ok(puts)
-}
-
-/// Runs `work` and returns with its result the most space ever seen allocated in `dir`.
-fn watch<T>(dir: &Path, work: impl FnOnce() -> T) -> (T, u64) {
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| {
-            let mut peak = 0;
-            while !over.load(Ordering::Relaxed) {
-                peak = allocated(dir).max(peak);
-                std::thread::sleep(LOOK);
-            }
-            peak
-        });
-        let result = work();
-        over.store(true, Ordering::Relaxed);
-        (result, watcher.join().expect("looking at a directory does not panic"))
-    })
 }

@@ -1,0 +1,63 @@
+//! The store against a map: whatever is done to it, in whatever order, it holds what a `BTreeMap`
+//! and the list of its earlier states hold.
+//!
+//! On the fake disk and without threads, so that a case is repeated exactly. Crashes keep what is
+//! durable and a random choice of what is not, at any moment of the last step.
+//!
+//! `PROPTEST_CASES` sets the number of cases, `PROPTEST_RNG_SEED` the seed, which a failure prints
+//! with the shortest steps that still fail. No failure file is written: a case that once failed
+//! becomes a test by name.
+
+#[allow(dead_code, reason = "every test binary uses a part of it")]
+mod common;
+#[path = "model/stage.rs"]
+mod stage;
+#[path = "model/steps.rs"]
+mod steps;
+
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use stage::Stage;
+use statedir::base::Nanos;
+use steps::{Drawn, Manner, Step};
+
+/// Cases in a default run.
+const CASES: u32 = 15_000;
+
+fn play(manner: Manner, steps: &[Step]) {
+    let mut stage = Stage::new(manner);
+    for step in steps {
+        stage.play(step);
+    }
+    stage.end();
+}
+
+#[test]
+fn store_equals_a_map_whatever_is_done_to_it() {
+    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed = asked("PROPTEST_RNG_SEED").unwrap_or(Nanos::now().0);
+    let cases = asked("PROPTEST_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
+    println!("repeat: PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases} cargo test --test model");
+    let mut runner = TestRunner::new(Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 4000,
+        ..Config::default()
+    });
+    let outcome = runner.run(&(steps::manner(), steps::steps()), |(manner, steps)| {
+        play(manner, &steps);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("seed {seed}: {error}");
+    }
+}
+
+/// Tickets that joined while a group was flushed waited for a thread that was not there, and so did
+/// every save after them.
+#[test]
+fn tickets_that_share_a_flush_need_no_thread() {
+    let save = |key: u8| vec![Drawn { table: "t".into(), key: vec![key], value: Some((1, 1)) }];
+    let manner = Manner { large_unit: false, history: true, roomy: false, prewrite: true };
+    play(manner, &[Step::Submit(vec![save(1), save(2), save(3)]), Step::Save(save(4))]);
+}
