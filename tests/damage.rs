@@ -303,25 +303,54 @@ fn log_that_is_visibly_damaged_is_refused_though_no_watermark_reaches_there() {
     damage_last_segment(&killed, &killed.image);
 }
 
-/// Cuts the last segment of `image` at every sector, flips every bit of its first block that counts,
-/// and makes that zeros.
+/// As above, where no snapshot leads into the segment either: it must not be taken for one that was
+/// never used, nor the store for an empty one.
+#[test]
+fn log_that_nobody_can_read_is_not_taken_for_an_empty_one() {
+    let killed = Subject::new(Left::Killed);
+    let mut image = killed.image.clone();
+    for file in killed.image.names().iter().filter(|name| name.starts_with("snap-")) {
+        image.remove(file);
+    }
+    damage_first_block(&killed, &image);
+    // The very first saves of a store, with nothing but zeros in the control file's watermark.
+    let young = Subject::young();
+    damage_first_block(&young, &young.image);
+}
+
+/// Cuts the last segment of `image` at every sector, and damages its first block.
 fn damage_last_segment(subject: &Subject, image: &Image) {
-    assert!(judge(subject, image, Depth::Writer).is_right());
-    let last = subject.spans.iter().rfind(|span| span.what == What::Segment).expect("segments");
-    let refuse = |what: &str, damage: &dyn Fn(&mut Image)| {
-        let mut damaged = image.clone();
-        damage(&mut damaged);
-        let verdict = judge(subject, &damaged, Depth::Writer);
-        let named = matches!(&verdict, Verdict::Refused(text) if text.contains(&last.file));
-        assert!(named, "{what}: {verdict:?}");
-    };
+    let last = last_segment(subject);
     for len in (0..SEGMENT).step_by(512) {
-        refuse(&format!("cut to {len}"), &|damaged| damaged.truncate(&last.file, len));
+        let cut = |damaged: &mut Image| damaged.truncate(&last.file, len);
+        must_be_refused(subject, image, &format!("cut to {len}"), cut);
     }
+    damage_first_block(subject, image);
+}
+
+/// Flips every bit that counts of the last segment's first block, and makes it zeros.
+fn damage_first_block(subject: &Subject, image: &Image) {
+    assert!(judge(subject, image, Depth::Writer).is_right());
+    let last = last_segment(subject);
     for bit in 0..last.bytes.end * 8 {
-        refuse(&format!("bit {bit}"), &|damaged| damaged.flip_bit(&last.file, bit));
+        let flip = |damaged: &mut Image| damaged.flip_bit(&last.file, bit);
+        must_be_refused(subject, image, &format!("bit {bit}"), flip);
     }
-    refuse("zeros", &|damaged| damaged.zero(&last.file, last.bytes.clone()));
+    let zero = |damaged: &mut Image| damaged.zero(&last.file, last.bytes.clone());
+    must_be_refused(subject, image, "zeros", zero);
+}
+
+fn last_segment(subject: &Subject) -> &Span {
+    subject.spans.iter().rfind(|span| span.what == What::Segment).expect("there are segments")
+}
+
+fn must_be_refused(subject: &Subject, image: &Image, what: &str, damage: impl Fn(&mut Image)) {
+    let mut damaged = image.clone();
+    damage(&mut damaged);
+    let verdict = judge(subject, &damaged, Depth::Writer);
+    let file = &last_segment(subject).file;
+    let named = matches!(&verdict, Verdict::Refused(text) if text.contains(file));
+    assert!(named, "{what}: {verdict:?}");
 }
 
 /// Bits, sectors and files, at random.

@@ -160,8 +160,8 @@ impl Hand<'_> {
         self.story.push(format!("sector {one} of {file} and {other} of {to} swapped"));
     }
 
-    /// Writes that the disk acknowledged and lost. Where the file was not there yet, or shorter, the
-    /// older bytes are zeros.
+    /// Writes that the disk acknowledged and lost. Where the file was not there yet, or shorter,
+    /// the older bytes are zeros.
     fn stale_sectors(&mut self) {
         let Some((file, first)) = self.sector() else { return };
         let earlier = self.random.index(self.subject.earlier.len());

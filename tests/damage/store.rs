@@ -86,10 +86,24 @@ impl Subject {
         store.close().expect("close");
 
         let image = if left == Left::Closed { disk.image() } else { killed };
+        Subject::of(image, vec![before_the_last, first_epoch], model)
+    }
+
+    /// A store that was killed after its first saves.
+    pub fn young() -> Subject {
+        let disk = fake_disk(512);
+        let mut model = Model::new();
+        Store::create_on(&disk).expect("create");
+        let store = open(&disk);
+        save(&store, &mut model, 3);
+        Subject::of(disk.image(), Vec::new(), model)
+    }
+
+    fn of(image: Image, earlier: Vec<Image>, model: Model) -> Subject {
         let spans = spans(&image);
         let mut snapshots: Vec<Lsn> = image.names().iter().filter_map(|n| snapshot(n)).collect();
         snapshots.sort_unstable();
-        Subject { image, earlier: vec![before_the_last, first_epoch], model, spans, snapshots }
+        Subject { image, earlier, model, spans, snapshots }
     }
 
     /// Whether these bytes are what they were. A snapshot counts as cut also where only its last
@@ -114,8 +128,8 @@ impl Subject {
     }
 
     /// The last save that anything left in `damaged` says was durable: a slot of the control file,
-    /// a snapshot's name, a group whose bytes are as they were. Where the first block of its segment
-    /// is damaged nobody can read the group; but something stands there, and that is for all to see.
+    /// a snapshot's name, a group whose bytes are as they were. Where the first block of its
+    /// segment is damaged nobody can read the group; but something stands there, for all to see.
     pub fn vouched_for(&self, damaged: &Image) -> Lsn {
         let slots = damaged.contains(names::CONTROL).then(|| damaged.read(names::CONTROL));
         let slots = slots.map(|bytes| control::slots(&bytes));
@@ -129,8 +143,8 @@ impl Subject {
         slots.chain(snapshots).chain(groups).max().unwrap_or_default()
     }
 
-    /// Whether the segment in which the saves after `shown` stood is visibly cut: it is shorter than
-    /// its first block says, and the state shown goes on in it.
+    /// Whether the segment in which the saves after `shown` stood is visibly cut: it is shorter
+    /// than its first block says, and the state shown goes on in it.
     pub fn is_cut_after(&self, damaged: &Image, shown: Lsn) -> bool {
         let groups = |kept: bool| {
             self.spans
@@ -146,8 +160,8 @@ impl Subject {
     }
 
     /// Whether the whole state still stands in what is left of `damaged`: one slot as it was, and a
-    /// snapshot (or the very beginning) with all of the log behind it. The last segment's length has
-    /// no second copy: nobody can tell one that lost room from one that lost groups.
+    /// snapshot (or the very beginning) with all of the log behind it. The last segment's length
+    /// has no second copy: nobody can tell one that lost room from one that lost groups.
     pub fn has_second_copy(&self, damaged: &Image) -> bool {
         let whole = |span: &&Span| self.is_whole(damaged, span);
         let slot = self.spans.iter().filter(|span| span.what == What::Slot).any(|s| whole(&s));
