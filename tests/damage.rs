@@ -206,8 +206,8 @@ fn bits(subject: &Subject) -> Vec<Bit<'_>> {
 
 impl Bit<'_> {
     fn depth(&self) -> Depth {
-        // A writer recovers by the same code: where a flip of any bit does the same, one bit of each
-        // byte suffices, and where nothing reads the bytes, one of eight of them.
+        // A writer recovers by the same code: where a flip of any bit does the same, one bit of
+        // each byte suffices, and where nothing reads the bytes, one of eight of them.
         let one_in = |bits: u64| self.number % bits == self.number / bits % bits;
         let writer = match self.span.map(|span| span.what) {
             Some(What::Slot) => one_in(8),

@@ -14,13 +14,13 @@ impl Lsn {
     /// The LSN of the save that follows this one.
     #[must_use]
     pub fn next(self) -> Lsn {
-        Lsn(self.0 + 1)
+        Lsn(self.0.saturating_add(1))
     }
 
     /// The LSN `count` saves later.
     #[must_use]
     pub fn plus(self, count: u64) -> Lsn {
-        Lsn(self.0 + count)
+        Lsn(self.0.saturating_add(count))
     }
 }
 
@@ -35,10 +35,11 @@ impl fmt::Display for Lsn {
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The epoch after this one.
+    /// The epoch after this one. After the greatest, which only a damaged file can name, there is
+    /// none: it stays, and opening is refused.
     #[must_use]
     pub fn next(self) -> Epoch {
-        Epoch(self.0 + 1)
+        Epoch(self.0.saturating_add(1))
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn start(
         ControlFile::open(disk.as_ref(), recovered.control.clone()).map_err(io(names::CONTROL))?;
     control.start_epoch(epoch, recovered.end.lsn, adoption).map_err(io(names::CONTROL))?;
 
-    let ordinal = recovered.directory.greatest_ordinal() + 1;
+    let ordinal = recovered.directory.greatest_ordinal().saturating_add(1);
     let id = SegmentId { epoch, ordinal };
     let cluster = recovered.control.cluster;
     let header = segment_header(cluster, incarnation, id, &options).map_err(io("segment"))?;
@@ -116,7 +116,7 @@ pub(crate) fn start(
         queue: Queue::default(),
         appender: Mutex::new(appender),
         prepared: Mutex::new(None),
-        next_ordinal: AtomicU64::new(ordinal + 1),
+        next_ordinal: AtomicU64::new(ordinal.saturating_add(1)),
         next_capacity: AtomicU64::new(segment_next),
         live_bytes: AtomicU64::new(live_bytes),
         flushed: Mutex::default(),

@@ -507,7 +507,7 @@ impl Recovery<'_> {
         if let Some((id, error)) = beyond.headless {
             return Some((name(id), 0, Found::Bad(error)));
         }
-        let ordinal = end.segment.ordinal + 1;
+        let ordinal = end.segment.ordinal.saturating_add(1);
         let segments = &self.directory.segments;
         let later = segments.keys().filter(|id| id.ordinal >= ordinal);
         let next = later.min_by_key(|id| id.ordinal);

@@ -242,8 +242,8 @@ impl Log<'_> {
         let passed_over = |id: &SegmentId| {
             self.directory.segments.get(id).is_some_and(|segment| segment.first.is_none())
         };
-        let mut next = SegmentId { ordinal: facts.id.ordinal + 1, ..facts.id };
-        while passed_over(&next) {
+        let mut next = SegmentId { ordinal: facts.id.ordinal.saturating_add(1), ..facts.id };
+        while next.ordinal < u64::MAX && passed_over(&next) {
             next.ordinal += 1;
         }
         newest.is_some_and(|newest| facts.id < newest)

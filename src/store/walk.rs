@@ -200,7 +200,8 @@ impl<'a> Walk<'a> {
 
     /// The segment of the same epoch that goes on from here, after a rotation.
     fn successor(&self) -> Option<SegmentId> {
-        let from = SegmentId { ordinal: self.at.segment.ordinal + 1, ..self.at.segment };
+        let ordinal = self.at.segment.ordinal.checked_add(1)?;
+        let from = SegmentId { ordinal, ..self.at.segment };
         let until = SegmentId { ordinal: u64::MAX, ..self.at.segment };
         let mut later = self.directory.segments.range(from..=until);
         later.find(|(_, segment)| self.starts(segment)).map(|(id, _)| *id)
