@@ -461,12 +461,7 @@ impl Recovery<'_> {
             if beyond.written > 0 && stand == Stand::Blank { Stand::Written } else { stand };
         // A copier may have been at a segment while it was made; its owner never leaves it so.
         let headless = beyond.headless.filter(|_| self.whose != Whose::Copy);
-        let stand = match found {
-            _ if headless.is_some() => Stand::Missing,
-            // Exactly what is vouched for is there: what is cut off was room.
-            Found::Cut { .. } if self.published() == end.lsn => Stand::Written,
-            _ => stand,
-        };
+        let stand = if headless.is_some() { Stand::Missing } else { stand };
         let (bound, evidence) = self.evidence(end, beyond);
         let file = crate::format::FileName::Segment(end.segment).to_string();
         match decision::end(stand, bound, self.whose) {

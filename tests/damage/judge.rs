@@ -137,11 +137,14 @@ fn refused(damaged: &Image, error: &OpenError) -> Verdict {
             Verdict::Refused(text)
         }
         OpenError::Control(_) | OpenError::Foreign { .. } => Verdict::Refused(text),
-        OpenError::NotAStore if damaged.names().iter().all(|name| name == names::LOCK) => {
-            Verdict::Refused(text)
-        }
+        OpenError::NotAStore if !holds_data(damaged) => Verdict::Refused(text),
         _ => Verdict::Breach(format!("refused for another reason: {text}")),
     }
+}
+
+/// Whether there is a segment or a snapshot: then nobody may say that no store is here.
+fn holds_data(image: &Image) -> bool {
+    image.names().iter().any(|name| name != names::LOCK && name != names::CONTROL)
 }
 
 /// A refusal changes nothing.

@@ -16,12 +16,12 @@ use statedir::{Options, Store};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Room for a first block and eleven groups: the first epoch rotates once, and behind the last
-/// group of the second one a block is left.
-const SEGMENT: u64 = 48 << 10;
+/// Room for a first block and nine groups: the first epoch fills two segments, and behind the last
+/// group of the second epoch a block is left.
+pub const SEGMENT: u64 = 40 << 10;
 
 /// Saves of the first epoch, of the second one before its snapshot, and after it.
-const SAVES: [u64; 3] = [16, 4, 4];
+const SAVES: [u64; 3] = [16, 3, 3];
 
 /// What a range of bytes holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,17 +79,31 @@ impl Subject {
         let store = open(&disk);
         save(&store, &mut model, SAVES[1]);
         store.checkpoint().expect("second snapshot").expect("something to hold");
-        save(&store, &mut model, SAVES[2] / 2);
+        save(&store, &mut model, SAVES[2] - 2);
         let before_the_last = disk.image();
-        save(&store, &mut model, SAVES[2] / 2);
+        save(&store, &mut model, 2);
         let killed = disk.image();
         store.close().expect("close");
 
         let image = if left == Left::Closed { disk.image() } else { killed };
+        Subject::of(image, vec![before_the_last, first_epoch], model)
+    }
+
+    /// A store that was killed after its first saves.
+    pub fn young() -> Subject {
+        let disk = fake_disk(512);
+        let mut model = Model::new();
+        Store::create_on(&disk).expect("create");
+        let store = open(&disk);
+        save(&store, &mut model, 3);
+        Subject::of(disk.image(), Vec::new(), model)
+    }
+
+    fn of(image: Image, earlier: Vec<Image>, model: Model) -> Subject {
         let spans = spans(&image);
         let mut snapshots: Vec<Lsn> = image.names().iter().filter_map(|n| snapshot(n)).collect();
         snapshots.sort_unstable();
-        Subject { image, earlier: vec![before_the_last, first_epoch], model, spans, snapshots }
+        Subject { image, earlier, model, spans, snapshots }
     }
 
     /// Whether these bytes are what they were. A snapshot counts as cut also where only its last
@@ -115,8 +129,7 @@ impl Subject {
 
     /// The last save that anything left in `damaged` says was durable: a slot of the control file,
     /// a snapshot's name, a group whose bytes are as they were. Where the first block of its
-    /// segment is damaged nobody can read the group; but something stands there, and that is for
-    /// all to see.
+    /// segment is damaged nobody can read the group; but something stands there, for all to see.
     pub fn vouched_for(&self, damaged: &Image) -> Lsn {
         let slots = damaged.contains(names::CONTROL).then(|| damaged.read(names::CONTROL));
         let slots = slots.map(|bytes| control::slots(&bytes));
@@ -147,10 +160,14 @@ impl Subject {
     }
 
     /// Whether the whole state still stands in what is left of `damaged`: one slot as it was, and a
-    /// snapshot (or the very beginning) with all of the log behind it.
+    /// snapshot (or the very beginning) with all of the log behind it. The last segment's length
+    /// has no second copy: nobody can tell one that lost room from one that lost groups.
     pub fn has_second_copy(&self, damaged: &Image) -> bool {
         let whole = |span: &&Span| self.is_whole(damaged, span);
         let slot = self.spans.iter().filter(|span| span.what == What::Slot).any(|s| whole(&s));
+        let last = self.spans.iter().rfind(|span| matches!(span.what, What::Group(_)));
+        let last = &last.expect("there are groups").file;
+        let uncut = damaged.contains(last) && damaged.len(last) >= SEGMENT;
         let bases = self.snapshots.iter().copied().chain([Lsn::ZERO]);
         let log_behind = |base: Lsn| {
             self.spans.iter().all(|span| match span.what {
@@ -164,7 +181,7 @@ impl Subject {
             let of_base = |span: &&Span| span.what == What::Snapshot(*base);
             self.spans.iter().filter(of_base).all(|span| whole(&span))
         });
-        slot && usable.any(log_behind)
+        slot && uncut && usable.any(log_behind)
     }
 
     fn group_is_whole(&self, damaged: &Image, group: &Span) -> bool {
@@ -190,7 +207,7 @@ fn open(disk: &FakeDisk) -> Store {
 fn save(store: &Store, model: &mut Model, count: u64) {
     for _ in 0..count {
         let number = model.saves() + 1;
-        let bytes = if matches!(number, 9 | 23) { 4200 } else { 40 + 20 * (number as usize % 7) };
+        let bytes = if matches!(number, 9 | 22) { 4200 } else { 40 + 20 * (number as usize % 7) };
         let changes = changes(number, bytes);
         model.push(&changes);
         let lsn = store.save(batch(&changes)).expect("save");
