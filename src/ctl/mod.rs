@@ -13,6 +13,7 @@ mod intake;
 mod interrupt;
 mod notes;
 mod output;
+mod progress;
 mod save_line;
 mod session;
 mod text;
