@@ -33,6 +33,8 @@ pub mod repair;
 pub mod replica;
 mod retention;
 mod state;
+pub mod tags;
+pub mod thin;
 mod usage;
 mod verify;
 mod walk;

@@ -90,6 +90,11 @@ impl Disk for Frail {
         self.disk.rename(from, to)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.life.step()?;
+        self.disk.link(from, to)
+    }
+
     fn sync_names(&self, site: Site) -> io::Result<()> {
         self.life.step()?;
         self.disk.sync_names(site)
