@@ -112,7 +112,7 @@ mod tests {
         let id = FileName::Snapshot { epoch: Epoch(3), lsn: Lsn(9) }.to_string();
         assert_eq!(id.parse(), Ok(When::Snapshot(Epoch(3), Lsn(9))));
         let time = When::Time(Nanos(1_000_000_001));
-        assert_eq!("1970-01-01T00:00:01.000000001Z".parse(), Ok(time));
+        assert_eq!("1970-01-01T00:00:01.000000001Z".parse(), Ok(time.clone()));
         assert_eq!("1970-01-01T02:00:01.000000001+02:00".parse(), Ok(time));
         let Ok(When::Time(ago)) = "now-1d2h".parse() else { panic!("a time") };
         let expected = Nanos::now().0 - 26 * 3600 * 1_000_000_000;
