@@ -2,4 +2,7 @@
 //!
 //! Invariant: the source is only read. What is written is there whole or not at all.
 
+pub mod diff;
 pub mod keep;
+pub mod pin;
+pub mod tree;
