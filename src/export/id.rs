@@ -1,5 +1,4 @@
-//! Names of backups: `20261125T174450Z-1a2b3c4d`: when it was made (UTC), and 32 random bits. In
-//! order of their names they are in order of time.
+//! Names of backups: `20261125T174450Z-1a2b3c4d`: when it was made (UTC), and 32 random bits.
 
 use crate::base::Nanos;
 use std::fmt;
@@ -34,6 +33,12 @@ impl BackupId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The second that it says.
+    #[must_use]
+    pub fn second(&self) -> &str {
+        &self.0[..16]
     }
 }
 

@@ -149,7 +149,7 @@ impl Repository {
         &self.disk
     }
 
-    /// The backups, in order of their names, which is that of time.
+    /// The backups, oldest first.
     ///
     /// # Errors
     /// Those of the file system.
@@ -158,7 +158,15 @@ impl Repository {
             Some((FileKind::Manifest, id)) => Some(id),
             _ => None,
         });
-        Ok(ids.map(|id| Listed { manifest: self.manifest(&id), id }).collect())
+        let mut backups: Vec<Listed> =
+            ids.map(|id| Listed { manifest: self.manifest(&id), id }).collect();
+        // Names tell seconds. A damaged manifest counts as the newest of its second.
+        backups.sort_by_key(|backup| {
+            let sound = backup.manifest.as_ref().ok();
+            let moment = sound.map(|manifest| (manifest.made, manifest.end.lsn));
+            (backup.id.second().to_owned(), moment.is_none(), moment, backup.id.clone())
+        });
+        Ok(backups)
     }
 
     /// A backup's manifest.
