@@ -182,6 +182,14 @@ pub trait File: Send + Sync + Debug {
     /// Those of the file system.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Reads what the device holds, past the page cache, into all of `buf`; zeros stand for what is
+    /// behind the end of the file. Bytes that are not flushed yet are written first. `offset` and
+    /// length are multiples of 4,096. `Ok(false)`: the page cache cannot be gone around here.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_around(&self, buf: &mut AlignedBuf, offset: u64) -> io::Result<bool>;
+
     /// Writes all of `bytes`. Visible at once, durable after [`File::sync`].
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod control;
 mod create;
 pub mod decision;
 pub mod directory;
+mod doubt;
 mod error;
 mod follow;
 mod history;
