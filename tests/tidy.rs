@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
     ("log", &["base", "disk", "format"]),
     ("snapshot", &["base", "disk", "format"]),
     ("store", &["base", "disk", "format", "log", "snapshot"]),
+    ("export", &["base", "disk", "format", "snapshot", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error).
-    ("ctl", &["base", "format", "snapshot", "store"]),
+    ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -133,6 +133,13 @@ pub trait Disk: Send + Sync + Debug {
     /// `NotFound`, and those of the file system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Gives a file a second name. Durable after the next [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `Unsupported` where files have one name only, and those of the
+    /// file system.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Makes creations, renamings and removals so far survive a power cut.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub mod repair;
 pub mod replica;
 mod retention;
 mod state;
+pub mod tags;
+pub mod thin;
 mod usage;
 mod verify;
 mod walk;

@@ -107,6 +107,11 @@ impl Disk for Frail {
         self.life.after(self.disk.rename(from, to))
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.life.step()?;
+        self.disk.link(from, to)
+    }
+
     fn sync_names(&self, site: Site) -> io::Result<()> {
         self.life.step()?;
         self.life.after(self.disk.sync_names(site))

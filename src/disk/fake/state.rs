@@ -171,7 +171,8 @@ impl State {
 
     /// Bytes that files with a name occupy.
     fn named(&self) -> u64 {
-        self.tree.names.values().map(|inode| self.node(*inode).content.allocated()).sum()
+        let files: HashSet<Inode> = self.tree.names.values().copied().collect();
+        files.into_iter().map(|inode| self.node(inode).content.allocated()).sum()
     }
 
     pub(super) fn sync_names(&mut self, site: Site) -> io::Result<()> {
