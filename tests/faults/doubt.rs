@@ -1,5 +1,6 @@
-//! After a write or a flush that failed the page cache shows what the disk may not have, and no later
-//! sync brings it there. What an open on the running system makes of it must survive a power cut.
+//! After a write or a flush that failed the page cache shows what the disk may not have, and no
+//! later sync brings it there. What an open on the running system makes of it must survive a power
+//! cut.
 
 use crate::FAULTS;
 use crate::common::frail::Frail;
