@@ -118,10 +118,10 @@ fn a_day_of_incremental_backups_gives_back_the_state_at_every_lsn_and_time() {
 fn every_backup_of_the_day_is_whole_by_itself() {
     let (source, repository) = (fake_disk(4096), fake_disk(4096));
     let (model, _, backups) = day(&source, &repository, 480);
-    for which in 0..backups.len() {
+    for (which, done) in backups.iter().enumerate() {
         let opened = open(&repository, which);
         let (target, lsn) = restored(&opened, None).unwrap();
-        assert_eq!(lsn, backups[which].manifest.end.lsn);
+        assert_eq!(lsn, done.manifest.end.lsn);
         assert!(state(&target) == *model.after(lsn.0));
     }
     // All but the newest and one from the middle go: these two lose nothing.

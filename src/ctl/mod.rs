@@ -11,6 +11,7 @@ pub mod exit;
 mod failure;
 mod intake;
 mod interrupt;
+mod keep_args;
 mod notes;
 mod output;
 mod progress;

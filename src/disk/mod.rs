@@ -172,10 +172,17 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `Unsupported` where that cannot be had; `AlreadyExists`, `CrossesDevices`, and others of the
     /// file system.
-    fn link(&self, file: &dyn File, name: &str) -> io::Result<()> {
+    fn take_in(&self, file: &dyn File, name: &str) -> io::Result<()> {
         let _ = (file, name);
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    /// Gives a file a second name. Durable after the next [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `Unsupported` where files have one name only, and those of the
+    /// file system.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Makes creations, renamings and removals so far survive a power cut.
     ///
@@ -225,6 +232,14 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// Those of the file system.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Reads what the device holds, past the page cache, into all of `buf`; zeros stand for what is
+    /// behind the end of the file. Bytes that are not flushed yet are written first. `offset` and
+    /// length are multiples of 4,096. `Ok(false)`: the page cache cannot be gone around here.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_around(&self, buf: &mut AlignedBuf, offset: u64) -> io::Result<bool>;
 
     /// Writes all of `bytes`. Visible at once, durable after [`File::sync`].
     ///

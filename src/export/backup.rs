@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
         let file = pinned.ok_or_else(|| ExportError::damaged(&original, "is missing"))?;
         let disk = Arc::clone(self.repository.disk());
         self.made.push(name.clone());
-        let linked = self.wanted.link && disk.link(file.as_ref(), &name).is_ok();
+        let linked = self.wanted.link && disk.take_in(file.as_ref(), &name).is_ok();
         let len = file.len().map_err(ExportError::io(original.as_str()))?;
         let source = Arc::clone(self.source);
         let (sum, sound) = thread::scope(|scope| {

@@ -2,7 +2,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `REPOSITORY` | version, and the lock: exclusive for who changes the repository, shared for who reads its files |
+//! | `REPOSITORY` | version; locked by who changes the repository, shared by who reads its files |
 //! | `ID.backup` | a manifest: a backup is there when its manifest is |
 //! | `ID.base` | a snapshot that the backup of this name brought |
 //! | `ID.part` | groups that it brought |

@@ -7,7 +7,7 @@
 use crate::base::limits::CHUNK;
 use crate::disk::{Access, Disk, File, Mapping, Site};
 use crate::format::snapshot::{DATA_AT, HEADER_LEN, TableIndex};
-use crate::format::{FileName, FormatError, SnapshotFooter, SnapshotHeader};
+use crate::format::{FileName, FormatError, SnapshotFooter, SnapshotHeader, TagName};
 use crate::snapshot::index::Index;
 use crate::snapshot::verify::Checked;
 use crate::snapshot::{Scan, SnapshotError};
@@ -37,7 +37,12 @@ impl Snapshot {
     pub fn open(disk: &dyn Disk, name: &str) -> Result<Snapshot, SnapshotError> {
         let snapshot = Snapshot::open_copy(disk, name)?;
         let SnapshotHeader { epoch, lsn, .. } = snapshot.header;
-        if FileName::parse(name) != Some(FileName::Snapshot { epoch, lsn }) {
+        let called = match (FileName::parse(name), TagName::parse(name)) {
+            (Some(FileName::Snapshot { epoch, lsn }), _) => Some((epoch, lsn)),
+            (_, Some(tag)) => Some((tag.epoch, tag.lsn)),
+            _ => None,
+        };
+        if called != Some((epoch, lsn)) {
             return Err(SnapshotError::Name { name: name.to_owned(), epoch, lsn });
         }
         Ok(snapshot)

@@ -155,13 +155,24 @@ impl Disk for Real {
         uninterrupted(|| Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?))
     }
 
-    fn link(&self, file: &dyn File, name: &str) -> io::Result<()> {
+    fn take_in(&self, file: &dyn File, name: &str) -> io::Result<()> {
         assert_flat(name);
         let fd = file.descriptor().ok_or(io::ErrorKind::Unsupported)?;
         // By way of /proc, because linking an open file itself takes a privilege (linkat(2)).
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let follow = AtFlags::SYMLINK_FOLLOW;
         uninterrupted(|| Ok(rustix::fs::linkat(rustix::fs::CWD, &path, &self.dir, name, follow)?))
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        assert_flat(from);
+        assert_flat(to);
+        let link = || Ok(rustix::fs::linkat(&self.dir, from, &self.dir, to, AtFlags::empty())?);
+        uninterrupted(link).map_err(|error| match error.raw_os_error() {
+            // As link(2) answers on FAT and in some containers.
+            Some(libc::EPERM | libc::EOPNOTSUPP) => io::ErrorKind::Unsupported.into(),
+            _ => error,
+        })
     }
 
     fn sync_names(&self, _site: Site) -> io::Result<()> {
