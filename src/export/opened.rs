@@ -60,7 +60,7 @@ impl Opened {
     /// The state at a point in time; without one, the newest.
     ///
     /// # Errors
-    /// [`ExportError::OutOfRange`]; [`ExportError::Damaged`] where the groups do not make a history.
+    /// [`ExportError::OutOfRange`]; [`ExportError::Damaged`] where the groups make no history.
     pub fn state(&self, at: Option<At>) -> Result<Replay, ExportError> {
         if at.is_some_and(|at| !covers(&self.manifest, at)) {
             let (oldest, newest) = range_of(&self.manifest);
