@@ -46,6 +46,8 @@ pub struct Backup {
     pub now: Nanos,
     /// Backups of this very run that the new one may replace: their small parts are put together.
     pub absorb: Vec<BackupId>,
+    /// Whether no backup is made where nothing is new since the newest.
+    pub only_new: bool,
 }
 
 /// Which kind of backup came out.
@@ -55,6 +57,8 @@ pub enum Kind {
     Full(Option<&'static str>),
     /// One that went on from its parent.
     Incremental,
+    /// None: the newest backup holds everything.
+    Unchanged,
 }
 
 /// A backup that was made.
@@ -206,6 +210,10 @@ impl<'a> Run<'a> {
         let io = ExportError::io("the source's log");
         if !self.extract.holds(&parent.end).map_err(io)? {
             return Ok(None);
+        }
+        if self.wanted.only_new && parent.end.lsn == self.extract.durable() {
+            let (manifest, kind) = (parent.clone(), Kind::Unchanged);
+            return Ok(Some(Done { manifest, kind, written: 0, linked: false }));
         }
         let keep = self.kept(parent);
         let (kept, absorbed) = parent.parts.split_at(keep);

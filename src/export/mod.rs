@@ -15,6 +15,7 @@
 //!   (`tests/backup.rs`).
 
 mod backup;
+mod choose;
 mod copy;
 mod error;
 mod id;
@@ -28,9 +29,10 @@ mod restore;
 mod verify;
 
 pub use backup::{Backup, Done, Kind, backup_on};
+pub use choose::choose;
 pub use error::ExportError;
 pub use id::BackupId;
-pub use manifest::{Base, Manifest, Part};
+pub use manifest::{Base, Manifest, Part, is_tag};
 pub use opened::{Opened, range_of};
 pub use part::PartHeader;
 pub use prune::{Verdict, judge};

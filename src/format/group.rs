@@ -241,9 +241,9 @@ impl<'a> Group<'a> {
         Ok(GroupHeader::decode(seed, bytes)?.verify(bytes)?.group(bytes))
     }
 
-    /// Reads the first of groups that were taken out of their segment and put one behind the other,
-    /// without padding; gives what follows it, too. Its checksums speak of the place where it stood:
-    /// they are not compared, so that other checksums must vouch for `bytes`.
+    /// Reads the first of groups that were taken out of their segment and put one behind the
+    /// other, without padding; gives what follows it, too. Its checksums speak of the place where
+    /// it stood: they are not compared, so that other checksums must vouch for `bytes`.
     ///
     /// # Errors
     /// [`FormatError`] if it ends early, or a field or a save's frame does not fit.

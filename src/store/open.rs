@@ -175,7 +175,8 @@ fn flush_copy(disk: &dyn Disk, directory: &Directory) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Takes the directory's lock, as an open for writing does: nobody writes it while the file is open.
+/// Takes the directory's lock, as an open for writing does: nobody writes it while the file is
+/// open.
 ///
 /// # Errors
 /// [`OpenError::Locked`], and others of the file system.
