@@ -404,6 +404,7 @@ impl Inner {
     /// as it was when this was called.
     pub fn apply_committed(&self) {
         drop(self.current_state());
+        self.merge_changes();
     }
 
     /// The state at `commit_lsn`.
@@ -423,7 +424,17 @@ impl Inner {
             state.position = group.after;
             state.log_bytes += group.bytes;
         }
+        state.view.active.settle();
         state
+    }
+
+    /// Merges what changed into larger runs, while others look at the state.
+    pub fn merge_changes(&self) {
+        let due = || lock(&self.state).view.active.merge_due();
+        while let Some(due) = due() {
+            let run = due.run();
+            lock(&self.state).view.active.merged(due, run);
+        }
     }
 
     /// Whether enough was logged for a snapshot.

@@ -4,9 +4,9 @@
 //! not show.
 
 use crate::snapshot::{self, SnapshotError};
-use crate::store::state::{Changes, Key, Slice, View};
-use std::iter::Peekable;
-use std::ops::Bound;
+use crate::store::runs::{Change, Runs};
+use crate::store::slice::Slice;
+use crate::store::state::View;
 
 /// Key and value, borrowed from the view.
 type Pair<'a> = (&'a [u8], &'a [u8]);
@@ -14,30 +14,32 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 /// One entry, borrowed from the view.
 pub type Entry<'a> = Result<(&'a [u8], &'a [u8]), SnapshotError>;
 
-type ChangeRange<'a> = Peekable<Box<dyn Iterator<Item = (&'a Key, &'a Option<Slice>)> + 'a>>;
-
 /// Entries of a table from a prefix on. Ends after the first error.
 pub struct Scan<'a> {
     base: Option<snapshot::Scan<'a>>,
-    head: Option<(&'a [u8], &'a [u8])>,
-    /// Newest first.
-    changes: Vec<ChangeRange<'a>>,
+    head: Option<Pair<'a>>,
+    /// What is left of each run of changes, newest first.
+    runs: Vec<&'a [Change]>,
+    /// The least key among them.
+    least: Option<&'a [u8]>,
     prefix: &'a [u8],
     failed: bool,
 }
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(view: &'a View, table: &'a str, prefix: &'a [u8]) -> Scan<'a> {
-        Scan {
+        let layers = [&view.active, &view.frozen].into_iter();
+        let runs = layers.filter_map(|changes| changes.table(table)).flat_map(Runs::newest_first);
+        let mut scan = Scan {
             base: view.base.as_ref().map(|base| base.scan(table, prefix)),
             head: None,
-            changes: [&view.active, &view.frozen]
-                .into_iter()
-                .filter_map(|changes| range(changes, table, prefix))
-                .collect(),
+            runs: runs.map(|run| within(run, prefix)).filter(|run| !run.is_empty()).collect(),
+            least: None,
             prefix,
             failed: false,
-        }
+        };
+        scan.find_least();
+        scan
     }
 
     /// The snapshot's next entry, in `head`.
@@ -54,32 +56,40 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    fn find_least(&mut self) {
+        self.least = self.runs.iter().map(|run| &*run[0].key).min();
+    }
+
     fn advance(&mut self) -> Result<Option<Pair<'a>>, SnapshotError> {
         loop {
             self.pull()?;
-            if self.changes.is_empty() {
-                return Ok(self.head.take());
-            }
-            let least = self.changes.iter_mut().filter_map(|layer| layer.peek().map(|(k, _)| *k));
-            let least = least.map(|key| &**key).min();
-            let key: &'a [u8] = match (least, self.head) {
-                (Some(change), Some((base, _))) => change.min(base),
-                (Some(key), None) | (None, Some((key, _))) => key,
-                (None, None) => return Ok(None),
+            let key = match (self.least, self.head) {
+                (None, _) => return Ok(self.head.take()),
+                (Some(least), Some((key, _))) if key < least => return Ok(self.head.take()),
+                (Some(least), _) => least,
             };
-            let mut newest: Option<&'a Option<Slice>> = None;
-            for layer in &mut self.changes {
-                if let Some((_, value)) = layer.next_if(|(k, _)| ***k == *key) {
-                    newest = newest.or(Some(value));
-                }
-            }
-            let base = self.head.take_if(|(head, _)| *head == key);
-            match newest {
-                Some(Some(value)) => return Ok(Some((key, value))),
-                Some(None) => {}
-                None => return Ok(base),
+            let newest = self.take_change(key);
+            self.head.take_if(|(head, _)| *head == key);
+            if let Some(value) = newest {
+                return Ok(Some((key, value)));
             }
         }
+    }
+
+    /// What became of the least `key`, which is then passed in every run.
+    fn take_change(&mut self, key: &[u8]) -> Option<&'a Slice> {
+        let mut newest: Option<&'a Change> = None;
+        self.runs.retain_mut(|run| {
+            let Some((first, rest)) = run.split_first().filter(|(first, _)| *first.key == *key)
+            else {
+                return true;
+            };
+            newest = newest.or(Some(first));
+            *run = rest;
+            !rest.is_empty()
+        });
+        self.find_least();
+        newest.and_then(|change| change.value.as_ref())
     }
 }
 
@@ -96,10 +106,8 @@ impl<'a> Iterator for Scan<'a> {
     }
 }
 
-fn range<'a>(changes: &'a Changes, table: &str, prefix: &'a [u8]) -> Option<ChangeRange<'a>> {
-    let from = (Bound::Included(prefix), Bound::Unbounded);
-    let range = changes.table(table)?.range::<_, [u8]>(from);
-    let within = range.take_while(move |(key, _)| key.starts_with(prefix));
-    let boxed: Box<dyn Iterator<Item = _>> = Box::new(within);
-    Some(boxed.peekable())
+/// The part of a run whose keys start with `prefix`.
+fn within<'a>(run: &'a [Change], prefix: &[u8]) -> &'a [Change] {
+    let run = &run[run.partition_point(|change| *change.key < *prefix)..];
+    &run[..run.partition_point(|change| change.key.starts_with(prefix))]
 }

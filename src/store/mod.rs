@@ -13,6 +13,7 @@
 //! - two processes never write one directory (`tests/store.rs`).
 
 mod beyond;
+mod changes;
 mod checkpoint;
 mod commit;
 mod control;
@@ -33,6 +34,8 @@ pub mod repair;
 pub mod replica;
 mod retention;
 mod round;
+mod runs;
+mod slice;
 mod state;
 mod usage;
 mod verify;
