@@ -9,6 +9,7 @@
 
 pub mod base;
 pub mod disk;
+pub mod export;
 pub mod format;
 pub mod log;
 pub mod snapshot;

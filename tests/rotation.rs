@@ -41,6 +41,10 @@ impl Disk for SlowKeeper {
         self.real.rename(from, to)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.real.link(from, to)
+    }
+
     fn sync_names(&self, site: Site) -> io::Result<()> {
         self.real.sync_names(site)
     }

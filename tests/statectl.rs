@@ -5,6 +5,8 @@
 mod apply;
 #[path = "statectl/damage.rs"]
 mod damage;
+#[path = "statectl/keeping.rs"]
+mod keeping;
 #[path = "statectl/manners.rs"]
 mod manners;
 #[path = "statectl/reading.rs"]

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
     ("log", &["base", "disk", "format"]),
     ("snapshot", &["base", "disk", "format"]),
     ("store", &["base", "disk", "format", "log", "snapshot"]),
+    ("export", &["base", "disk", "format", "snapshot", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error).
-    ("ctl", &["base", "format", "snapshot", "store"]),
+    ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -42,7 +43,8 @@ fn modules_import_only_what_their_layer_allows() {
     let mut seen = 0;
     for (module, allowed) in LAYERS {
         for path in all(&format!("src/{module}")) {
-            if path.components().any(|part| part.as_os_str() == "tests") {
+            let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+            if inside.components().any(|part| part.as_os_str() == "tests") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();

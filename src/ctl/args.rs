@@ -11,6 +11,7 @@ use crate::ctl::commands::init::Init;
 use crate::ctl::commands::log::Log;
 use crate::ctl::commands::ls::Ls;
 use crate::ctl::commands::pages::{Completion, Man};
+use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
 use crate::ctl::commands::repair::Repair;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
@@ -26,7 +27,7 @@ use std::time::Duration;
 /// The operator's tool for a state directory.
 ///
 /// stdout is data, stderr is progress and log. Points in the history are written as RFC 3339
-/// (2026-01-31T12:00:00Z), now-2h, @lsn:N, a snapshot's id, or latest.
+/// (2026-01-31T12:00:00Z), now-2h, @lsn:N, a snapshot's id, tag:NAME, or latest.
 #[derive(Debug, Parser)]
 #[command(name = "statectl", version, disable_help_flag = true, disable_version_flag = true)]
 #[command(subcommand_required = true)]
@@ -106,9 +107,11 @@ pub enum Command {
     Verify(Verify),
     /// List snapshots.
     Snapshots(Snapshots),
-    /// Make snapshots.
+    /// Make, name and remove snapshots.
     #[command(subcommand)]
     Snapshot(Snapshot),
+    /// Delete retained snapshots that no rule keeps.
+    Prune(Prune),
     /// Make a snapshot, and delete what it supersedes.
     Compact(Compact),
     /// Say what would make a damaged store open again; with --apply, do it.

@@ -6,6 +6,7 @@ use crate::ctl::session::Session;
 use crate::ctl::text::word;
 use crate::ctl::time::rfc3339;
 use crate::snapshot::SnapshotError;
+use crate::store::tags::TagError;
 use crate::store::{CheckpointError, OpenError, Poison, ReadError, Refusal, SaveError};
 use std::io;
 
@@ -84,6 +85,31 @@ impl Session {
                 Failure::new(Exit::Corruption, error, self.next("verify --full"))
             }
             error => Failure::new(Exit::Failed, error, self.next("snapshots")),
+        }
+    }
+
+    /// A tag was not made or not removed.
+    #[must_use]
+    pub fn tagging(&self, error: &TagError) -> Failure {
+        let list = self.next("snapshots");
+        match error {
+            TagError::Name(_) => {
+                Failure::new(Exit::Usage, error, "statectl snapshot tag --help".to_owned())
+            }
+            TagError::NoSnapshot(_) | TagError::NoTag(_) => {
+                Failure::new(Exit::NotFound, error, list)
+            }
+            TagError::Exists { name, .. } => {
+                Failure::new(Exit::Unsafe, error, self.next(&format!("snapshot rm tag:{name}")))
+            }
+            TagError::Pinned(_) => Failure::new(Exit::Busy, error, list),
+            TagError::NoLinks => Failure::new(Exit::Failed, error, self.next("backup --help")),
+            TagError::Snapshot(error) => self.snapshot(error),
+            TagError::Open(error) => self.opening(error),
+            TagError::Io(source) => {
+                let (exit, next) = self.refused(source);
+                Failure::new(exit, source, next)
+            }
         }
     }
 

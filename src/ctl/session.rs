@@ -11,6 +11,8 @@ use crate::ctl::notes;
 use crate::ctl::output::say;
 use crate::ctl::text;
 use crate::ctl::time::When;
+use crate::disk::Real;
+use crate::store::tags::{self, TagError};
 use crate::store::{At, OpenError, Options, Reader, Store, View};
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -162,21 +164,41 @@ impl Session {
     ///
     /// # Errors
     /// [`Exit::NotFound`] outside the retained history.
-    pub fn view(&self, reader: &Reader, at: Option<When>) -> Result<View, Failure> {
+    pub fn view(&self, reader: &Reader, at: Option<&When>) -> Result<View, Failure> {
         let at = match at {
             None | Some(When::Latest) => return Ok(reader.view().clone()),
-            Some(When::Lsn(lsn)) => At::Lsn(lsn),
-            Some(When::Time(time)) => At::Time(time),
+            Some(When::Lsn(lsn)) => At::Lsn(*lsn),
+            Some(When::Time(time)) => At::Time(*time),
+            Some(When::Tag(name)) => return self.tagged(reader, name),
             Some(When::Snapshot(epoch, lsn)) => {
                 let snapshots = &reader.directory().snapshots;
-                if !snapshots.iter().any(|s| (s.epoch, s.lsn) == (epoch, lsn)) {
+                if !snapshots.iter().any(|s| (s.epoch, s.lsn) == (*epoch, *lsn)) {
                     let message = "there is no such snapshot";
                     return Err(Failure::new(Exit::NotFound, message, self.next("snapshots")));
                 }
-                At::Lsn(lsn)
+                At::Lsn(*lsn)
             }
         };
         reader.at(at).map_err(|error| self.reading(&error))
+    }
+
+    fn tagged(&self, reader: &Reader, name: &str) -> Result<View, Failure> {
+        let disk = self.disk()?;
+        let facts = tags::find(reader.directory(), name)
+            .ok_or_else(|| self.tagging(&TagError::NoTag(name.to_owned())))?;
+        tags::view(&disk, reader.control().cluster, &facts.tag).map_err(|e| self.reading(&e))
+    }
+
+    /// The directory, for what needs no more than its files.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn disk(&self) -> Result<Real, Failure> {
+        let dir = self.dir()?;
+        Real::open(dir).map_err(|source| {
+            let (exit, next) = self.refused(&source);
+            Failure::new(exit, format!("{}: {source}", self.quoted_dir()), next)
+        })
     }
 
     /// Whether a person agrees. Where nobody can be asked, the command line is the answer.

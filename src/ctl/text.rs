@@ -66,6 +66,23 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[power - 1])
 }
 
+/// A span for people, as they write it: `15m`, `1h30m`, `0.5s`.
+#[must_use]
+pub fn span(span: std::time::Duration) -> String {
+    let (seconds, rest) = (span.as_secs(), span.subsec_millis());
+    if rest > 0 || seconds == 0 {
+        return format!("{}s", span.as_secs_f64());
+    }
+    [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')]
+        .iter()
+        .scan(seconds, |left, (unit, name)| {
+            let count = *left / unit;
+            *left %= unit;
+            Some(if count > 0 { format!("{count}{name}") } else { String::new() })
+        })
+        .collect()
+}
+
 /// `1 save`, `2 saves`.
 #[must_use]
 pub fn count(number: u64, noun: &str) -> String {
@@ -99,5 +116,8 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(u64::MAX), "16.0 EiB");
+        let seconds = |s| span(std::time::Duration::from_secs(s));
+        assert_eq!((seconds(900).as_str(), seconds(90_061).as_str()), ("15m", "1d1h1m1s"));
+        assert_eq!(span(std::time::Duration::from_millis(500)), "0.5s");
     }
 }

@@ -1,14 +1,14 @@
-//! Points in the history, as people write them: `latest`, `@lsn:N`, a snapshot's id, RFC 3339,
-//! `now-2h`; and spans such as `10s`.
+//! Points in the history, as people write them: `latest`, `@lsn:N`, a snapshot's id, `tag:NAME`,
+//! RFC 3339, `now-2h`; and spans such as `10s`.
 
 use crate::base::{Epoch, Lsn, Nanos};
-use crate::format::FileName;
+use crate::format::{FileName, TagName};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use std::str::FromStr;
 use std::time::Duration;
 
 /// A point in the history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum When {
     /// The newest state that is durable.
     Latest,
@@ -18,6 +18,8 @@ pub enum When {
     Time(Nanos),
     /// The state that a snapshot holds.
     Snapshot(Epoch, Lsn),
+    /// The state that a tagged snapshot holds.
+    Tag(String),
 }
 
 impl FromStr for When {
@@ -33,11 +35,16 @@ impl FromStr for When {
         if let Some(FileName::Snapshot { epoch, lsn }) = FileName::parse(text) {
             return Ok(When::Snapshot(epoch, lsn));
         }
+        if let Some(name) = text.strip_prefix("tag:") {
+            let valid = TagName::is_valid(name).then(|| When::Tag(name.to_owned()));
+            return valid.ok_or("a tag is 1 to 64 letters, digits, '_', '.' and '-'".to_owned());
+        }
         if let Some(ago) = text.strip_prefix("now") {
             return before_now(ago).map(When::Time);
         }
         let time: Timestamp = text.parse().map_err(|_| {
-            "neither RFC 3339 (2026-01-31T12:00:00Z), now-2h, @lsn:N, a snapshot's id nor latest"
+            "neither RFC 3339 (2026-01-31T12:00:00Z), now-2h, @lsn:N, tag:NAME, a snapshot's id \
+             nor latest"
                 .to_owned()
         })?;
         nanos(time).map(When::Time)
@@ -101,10 +108,11 @@ mod tests {
     fn points_in_the_history_are_read_as_people_write_them() {
         assert_eq!("latest".parse(), Ok(When::Latest));
         assert_eq!("@lsn:7".parse(), Ok(When::Lsn(Lsn(7))));
+        assert_eq!("tag:pre-1.2".parse(), Ok(When::Tag("pre-1.2".to_owned())));
         let id = FileName::Snapshot { epoch: Epoch(3), lsn: Lsn(9) }.to_string();
         assert_eq!(id.parse(), Ok(When::Snapshot(Epoch(3), Lsn(9))));
         let time = When::Time(Nanos(1_000_000_001));
-        assert_eq!("1970-01-01T00:00:01.000000001Z".parse(), Ok(time));
+        assert_eq!("1970-01-01T00:00:01.000000001Z".parse(), Ok(time.clone()));
         assert_eq!("1970-01-01T02:00:01.000000001+02:00".parse(), Ok(time));
         let Ok(When::Time(ago)) = "now-1d2h".parse() else { panic!("a time") };
         let expected = Nanos::now().0 - 26 * 3600 * 1_000_000_000;
@@ -114,9 +122,19 @@ mod tests {
     #[test]
     fn anything_else_is_refused_in_words() {
         let far = format!("now-{}h", u64::MAX);
-        for text in
-            ["", "yesterday", "@lsn:x", "@lsn:-1", "now+1h", "now-", "now-1mo", &far, "2026"]
-        {
+        for text in [
+            "",
+            "tag:",
+            "tag:a/b",
+            "yesterday",
+            "@lsn:x",
+            "@lsn:-1",
+            "now+1h",
+            "now-",
+            "now-1mo",
+            &far,
+            "2026",
+        ] {
             assert!(text.parse::<When>().is_err(), "{text}");
         }
         for text in ["", "-1", "nan", "inf", "1e300", "1y", "10 sheep"] {

@@ -133,6 +133,13 @@ pub trait Disk: Send + Sync + Debug {
     /// `NotFound`, and those of the file system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Gives a file a second name. Durable after the next [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `Unsupported` where files have one name only, and those of the
+    /// file system.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Makes creations, renamings and removals so far survive a power cut.
     ///
     /// # Errors
@@ -181,6 +188,14 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// Those of the file system.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Reads what the device holds, past the page cache, into all of `buf`; zeros stand for what is
+    /// behind the end of the file. Bytes that are not flushed yet are written first. `offset` and
+    /// length are multiples of 4,096. `Ok(false)`: the page cache cannot be gone around here.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_around(&self, buf: &mut AlignedBuf, offset: u64) -> io::Result<bool>;
 
     /// Writes all of `bytes`. Visible at once, durable after [`File::sync`].
     ///

@@ -16,7 +16,7 @@ pub mod snapshot;
 pub use batch::{Batch, BatchError, Op, Ops};
 pub use control::{Ancestor, Control};
 pub use group::{Group, GroupHeader, Kind, Seal};
-pub use names::FileName;
+pub use names::{FileName, TagName};
 pub use segment::SegmentHeader;
 pub use snapshot::{SnapshotFooter, SnapshotHeader};
 

@@ -6,6 +6,9 @@
 //! | `LOCK` | locked by the process that writes |
 //! | `log-EEEEEEEEEE-NNNNNNNNNN` | segment: epoch, ordinal, decimal, at least ten digits |
 //! | `snap-EEEEEEEEEE-LLLLLLLLLLLLLLLLLLLL` | snapshot: epoch, LSN (at least twenty digits) |
+//! | `tag-EEEEEEEEEE-LLLLLLLLLLLLLLLLLLLL-NAME` | that snapshot's second name (a hard link) |
+//!
+//! A tagged snapshot stays when the first name goes. Recovery never looks at it.
 //!
 //! Anything else in the directory (`lost+found`, rsync's `.log-….a1B2c3`, `.nfs…`) is not ours and
 //! never hinders.
@@ -71,6 +74,45 @@ impl fmt::Display for FileName {
     }
 }
 
+/// Longest name of a tag.
+pub const TAG_MAX: usize = 64;
+
+/// A snapshot's second name, under which it stays beyond retention.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagName {
+    /// The epoch of the snapshot's maker.
+    pub epoch: Epoch,
+    /// The state's LSN.
+    pub lsn: Lsn,
+    /// What it is called.
+    pub name: String,
+}
+
+impl TagName {
+    /// Whether something can be called `name`: letters, digits and `_.-`, at most [`TAG_MAX`].
+    #[must_use]
+    pub fn is_valid(name: &str) -> bool {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        (1..=TAG_MAX).contains(&name.len()) && name.bytes().all(fine)
+    }
+
+    /// The tag whose file is called `file`, or `None`. Exactly the names that `Display` prints.
+    #[must_use]
+    pub fn parse(file: &str) -> Option<TagName> {
+        let (epoch, rest) = file.strip_prefix("tag-")?.split_once('-')?;
+        let (lsn, name) = rest.split_once('-')?;
+        let (epoch, lsn) = (Epoch(epoch.parse().ok()?), Lsn(lsn.parse().ok()?));
+        let parsed = TagName { epoch, lsn, name: name.to_owned() };
+        (TagName::is_valid(name) && parsed.to_string() == file).then_some(parsed)
+    }
+}
+
+impl fmt::Display for TagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tag-{:010}-{:020}-{}", self.epoch.0, self.lsn.0, self.name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +140,20 @@ mod tests {
         ] {
             assert_eq!(FileName::parse(stranger), None, "{stranger}");
         }
+    }
+
+    #[test]
+    fn tags_read_back_and_are_no_other_files() {
+        let tag = TagName { epoch: Epoch(7), lsn: Lsn(12), name: "pre-1.2_x".to_owned() };
+        let file = tag.to_string();
+        assert_eq!(file, "tag-0000000007-00000000000000000012-pre-1.2_x");
+        assert_eq!(TagName::parse(&file), Some(tag));
+        assert_eq!(FileName::parse(&file), None);
+        for name in ["", "a b", "a/b", "ä", &"x".repeat(TAG_MAX + 1)] {
+            let stranger = format!("tag-0000000007-00000000000000000012-{name}");
+            assert_eq!(TagName::parse(&stranger), None, "{stranger}");
+        }
+        assert_eq!(TagName::parse("tag-7-12-x"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::base::limits::CHUNK;
 use crate::disk::{Access, Disk, File, Mapping, Site};
 use crate::format::snapshot::{DATA_AT, HEADER_LEN, TableIndex};
-use crate::format::{FileName, FormatError, SnapshotFooter, SnapshotHeader};
+use crate::format::{FileName, FormatError, SnapshotFooter, SnapshotHeader, TagName};
 use crate::snapshot::index::Index;
 use crate::snapshot::verify::Checked;
 use crate::snapshot::{Scan, SnapshotError};
@@ -35,10 +35,15 @@ impl Snapshot {
     /// # Errors
     /// [`SnapshotError::NotFinished`] if there is no header; else what does not fit.
     pub fn open(disk: &dyn Disk, name: &str) -> Result<Snapshot, SnapshotError> {
+        let called = match (FileName::parse(name), TagName::parse(name)) {
+            (Some(FileName::Snapshot { epoch, lsn }), _) => Some((epoch, lsn)),
+            (_, Some(tag)) => Some((tag.epoch, tag.lsn)),
+            _ => None,
+        };
         let file = disk.open(name, Access::Read).map_err(|e| SnapshotError::io(name, e))?;
         let header = read_header(&*file, name)?;
         let SnapshotHeader { epoch, lsn, .. } = header;
-        if FileName::parse(name) != Some(FileName::Snapshot { epoch, lsn }) {
+        if called != Some((epoch, lsn)) {
             return Err(SnapshotError::Name { name: name.to_owned(), epoch, lsn });
         }
         let mapping = map(&*file, name, header.file_len())?;

@@ -3,6 +3,7 @@
 use crate::base::{Epoch, Id, Lsn, Nanos};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::{Ancestor, Control, names};
+use crate::store::doubt;
 use std::io;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl ControlFile {
         let file = disk.open(names::CONTROL, Access::Write)?;
         // A process that was killed before its sync has left that slot in the page cache only. The
         // other one may be written when this one is durable: else a power cut tears both.
-        file.sync(Site::Found)?;
+        doubt::settle(file.as_ref(), current.offset(), Site::Found)?;
         Ok(ControlFile { file, current })
     }
 

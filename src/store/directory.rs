@@ -4,11 +4,11 @@
 
 use crate::base::limits::BLOCK;
 use crate::base::{Epoch, Lsn, Nanos, SegmentId};
-use crate::disk::{Access, Disk, File};
+use crate::disk::{Access, Disk, Entry, File};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::snapshot::HEADER_LEN;
 use crate::format::{
-    Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader,
+    Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
 };
 use crate::format::{control, names};
 use crate::log::Groups;
@@ -87,6 +87,19 @@ impl SnapshotFacts {
     }
 }
 
+/// A snapshot's second name, as it was found.
+#[derive(Clone, Debug)]
+pub struct TagFacts {
+    /// What the name says.
+    pub tag: TagName,
+    /// Length in bytes.
+    pub len: u64,
+    /// Bytes that it occupies.
+    pub allocated: u64,
+    /// Its first block.
+    pub header: Result<SnapshotHeader, FormatError>,
+}
+
 /// Everything in the directory.
 #[derive(Clone, Debug)]
 pub struct Directory {
@@ -96,6 +109,8 @@ pub struct Directory {
     pub segments: BTreeMap<SegmentId, SegmentFacts>,
     /// Snapshots by LSN, then epoch, ascending.
     pub snapshots: Vec<SnapshotFacts>,
+    /// Tagged snapshots by name of the file. Recovery does not need them, nor look at them.
+    pub tags: Vec<TagFacts>,
     /// Names that are not ours.
     pub strangers: Vec<String>,
 }
@@ -110,6 +125,7 @@ impl Directory {
             control: None,
             segments: BTreeMap::new(),
             snapshots: Vec::new(),
+            tags: Vec::new(),
             strangers: Vec::new(),
         };
         let mut entries = disk.list()?;
@@ -150,7 +166,10 @@ impl Directory {
                         }),
                     });
                 }
-                None => found.strangers.push(entry.name),
+                None => match TagName::parse(&entry.name).filter(|_| entry.regular) {
+                    Some(tag) => found.tags.extend(look_at_tag(disk, tag, &entry)),
+                    None => found.strangers.push(entry.name),
+                },
             }
         }
         found.snapshots.sort_by_key(|snapshot| (snapshot.lsn, snapshot.epoch));
@@ -160,7 +179,7 @@ impl Directory {
     /// Whether anything but control and lock file is here.
     #[must_use]
     pub fn has_data(&self) -> bool {
-        !self.segments.is_empty() || !self.snapshots.is_empty()
+        !(self.segments.is_empty() && self.snapshots.is_empty() && self.tags.is_empty())
     }
 
     /// The greatest epoch in names and in the control file.
@@ -178,6 +197,17 @@ impl Directory {
     pub fn greatest_ordinal(&self) -> u64 {
         self.segments.keys().map(|id| id.ordinal).max().unwrap_or(0)
     }
+}
+
+/// Nobody needs a tag to open the store: one that cannot be read hinders nothing.
+fn look_at_tag(disk: &dyn Disk, tag: TagName, entry: &Entry) -> Option<TagFacts> {
+    let header = match look(disk, &entry.name, SnapshotHeader::decode) {
+        Ok(looked) => looked?.0,
+        Err(_) => Err(FormatError::Field("unreadable file")),
+    };
+    let fits = |h: SnapshotHeader| same((h.epoch, h.lsn) == (tag.epoch, tag.lsn), h);
+    let header = header.and_then(fits);
+    Some(TagFacts { tag, len: entry.len, allocated: entry.allocated, header })
 }
 
 fn same<T>(agrees: bool, value: T) -> Result<T, FormatError> {

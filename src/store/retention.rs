@@ -7,7 +7,7 @@
 //! - a file that a reader pins stays.
 
 use crate::base::{Fenced, Lsn, Nanos, Point, SegmentId};
-use crate::disk::{Access, Space};
+use crate::disk::{Access, Disk, Space};
 use crate::format::{FileName, FormatError};
 use crate::store::directory::Directory;
 use crate::store::inner::Inner;
@@ -146,7 +146,7 @@ impl Inner {
         }
         let mut done = Vec::new();
         for file in gone {
-            if self.delete(&file.name)? {
+            if delete(self.disk.as_ref(), &file.name)? {
                 if short_of_space {
                     tracing::warn!(
                         file = file.name,
@@ -165,20 +165,20 @@ impl Inner {
         self.fence(fenced);
         io::Error::other(fenced)
     }
+}
 
-    /// Deletes a file unless a reader pins it.
-    fn delete(&self, name: &str) -> io::Result<bool> {
-        let gone = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        };
-        match self.disk.open(name, Access::Write) {
-            Ok(file) => match file.try_lock(true) {
-                Ok(()) => self.disk.remove(name).or_else(gone).map(|()| true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(error) => Err(error),
-            },
-            Err(error) => gone(error).map(|()| false),
-        }
+/// Deletes a file unless a reader pins it; whether it is gone because of that.
+pub(crate) fn delete(disk: &dyn Disk, name: &str) -> io::Result<bool> {
+    let gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    };
+    match disk.open(name, Access::Write) {
+        Ok(file) => match file.try_lock(true) {
+            Ok(()) => disk.remove(name).or_else(gone).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        },
+        Err(error) => gone(error).map(|()| false),
     }
 }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "status",
     "put",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 18] = [
     "verify",
     "snapshots",
     "snapshot",
+    "prune",
     "compact",
     "repair",
     "completion",

@@ -21,7 +21,7 @@ impl Dump {
     /// Runs the command.
     pub fn run(self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
         let reader = session.read()?;
-        let view = session.view(&reader, self.at)?;
+        let view = session.view(&reader, self.at.as_ref())?;
         for table in view.tables().map_err(|error| session.snapshot(&error))? {
             for entry in view.scan(table, b"") {
                 let (key, value) = entry.map_err(|error| session.snapshot(&error))?;

@@ -42,7 +42,7 @@ impl Get {
         let table = &self.place.table;
         let key = self.place.key()?;
         let reader = session.read()?;
-        let view = session.view(&reader, self.at)?;
+        let view = session.view(&reader, self.at.as_ref())?;
         let value = view.get(table, &key).map_err(|error| session.snapshot(&error))?;
         let value = value.ok_or_else(|| session.missing(table, Some(&key)))?;
         if session.json() {

@@ -53,7 +53,7 @@ impl Ls {
     /// Runs the command.
     pub fn run(self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
         let reader = session.read()?;
-        let view = session.view(&reader, self.at)?;
+        let view = session.view(&reader, self.at.as_ref())?;
         match &self.table {
             None => self.tables(session, output, &view)?,
             Some(table) => self.keys(session, output, &view, table)?,

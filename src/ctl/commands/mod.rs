@@ -9,6 +9,7 @@ pub mod init;
 pub mod log;
 pub mod ls;
 pub mod pages;
+pub mod prune;
 pub mod put;
 pub mod repair;
 pub mod snapshot;
@@ -41,6 +42,7 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Verify(verify) => verify.run(session, output),
         Command::Snapshots(snapshots) => snapshots.run(session, output),
         Command::Snapshot(snapshot) => snapshot.run(session, output),
+        Command::Prune(prune) => prune.run(session, output),
         Command::Compact(compact) => compact.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),

@@ -203,6 +203,17 @@ impl Disk for FakeDisk {
         })
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.call(Call::Rename, |state| {
+            let inode = state.inode(from)?;
+            if state.tree.find(to).is_some() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.rename(NameChange::Create(to.to_owned(), inode));
+            Ok(())
+        })
+    }
+
     fn sync_names(&self, site: Site) -> io::Result<()> {
         uninterrupted(|| self.lock().sync_names(site))
     }

@@ -155,6 +155,17 @@ impl Disk for Real {
         uninterrupted(|| Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?))
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        assert_flat(from);
+        assert_flat(to);
+        let link = || Ok(rustix::fs::linkat(&self.dir, from, &self.dir, to, AtFlags::empty())?);
+        uninterrupted(link).map_err(|error| match error.raw_os_error() {
+            // As link(2) answers on FAT and in some containers.
+            Some(libc::EPERM | libc::EOPNOTSUPP) => io::ErrorKind::Unsupported.into(),
+            _ => error,
+        })
+    }
+
     fn sync_names(&self, _site: Site) -> io::Result<()> {
         uninterrupted(|| Ok(rustix::fs::fsync(&self.dir)?))
     }
