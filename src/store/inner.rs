@@ -187,10 +187,10 @@ impl Inner {
         }
     }
 
-    /// The flusher's part: leads round after round while many save at once, and gives the lead back
     /// The flusher's part: leads round after round while many save at once, and gives the lead
     /// back when they no longer do. The next group is written as soon as one is; a saver would have
     /// to be woken first, which takes as long as the disk.
+    pub fn lead_crowd(&self) {
         while let Some(round) = self.flush_round() {
             let crowd = round.saves >= CROWD;
             if !crowd {
