@@ -9,6 +9,8 @@
 
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 mod common;
+#[path = "faults/doubt.rs"]
+mod doubt;
 #[path = "faults/gate.rs"]
 mod gate;
 #[path = "faults/script.rs"]
@@ -18,7 +20,7 @@ use common::model::{batch, changes, dump};
 use common::{shared, tiny};
 use script::{Script, prepared};
 use statedir::base::{Local, Lsn};
-use statedir::disk::fake::{Call, Crashes, FakeDisk, Fault, FaultPlan, Image};
+use statedir::disk::fake::{Call, FakeDisk, Fault, FaultPlan, Image};
 use statedir::store::{OpenError, Refusal, SaveError};
 use statedir::{Batch, Options, Store};
 use std::sync::{Arc, Mutex, Weak};
@@ -174,35 +176,4 @@ fn a_snapshot_that_fails_keeps_the_saves_that_came_meanwhile() {
         script.judge();
     }
     assert!(failed > 5, "{failed} snapshots failed");
-}
-
-/// The failed flush left a group in the page cache that no later flush brings to the disk: what the
-/// next open makes of it must hold after a power cut, too.
-#[test]
-#[ignore = "it does not: recovery believes the page cache, and flushes what is clean there already"]
-fn what_an_open_shows_after_a_failed_flush_survives_a_power_cut() {
-    let (start, image) = prepared();
-    let mut shown = 0;
-    for nth in 1..12 {
-        let disk = FakeDisk::from_image(&image);
-        let mut script = start.on(&disk);
-        let store = script.open().unwrap();
-        disk.fail(FaultPlan::nth_of(Call::WriteDurable, nth, Fault::Full));
-        let failed = (0..12).any(|_| script.try_save(&store, 100).is_err());
-        disk.heal();
-        drop(store);
-        if !failed {
-            break;
-        }
-        let store = script.open().unwrap();
-        let lsn = store.view().lsn().0;
-        shown += u64::from(lsn == script.model.saves());
-        script.settle(lsn);
-        let end = disk.crash_points() - 1;
-        for crash in Crashes::new(4, nth).within(&disk, end..end + 1) {
-            script.judge_image(&crash.image);
-        }
-    }
-    // A save of one sector or two: of a write that runs out of room, those are there.
-    assert!(shown > 0, "some failed flush leaves a whole group");
 }

@@ -10,8 +10,10 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("log", &["base", "disk", "format"]),
     ("snapshot", &["base", "disk", "format"]),
     ("store", &["base", "disk", "format", "log", "snapshot"]),
+    // A backup holds a snapshot byte for byte, so that it names its header and its errors.
     ("export", &["base", "disk", "format", "snapshot", "store"]),
-    // The tool names values of the lower layers (LSNs, ops, a snapshot's error).
+    // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
+    // directories of repositories.
     ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),
 ];
 
@@ -43,7 +45,8 @@ fn modules_import_only_what_their_layer_allows() {
     let mut seen = 0;
     for (module, allowed) in LAYERS {
         for path in all(&format!("src/{module}")) {
-            if path.components().any(|part| part.as_os_str() == "tests") {
+            let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+            if inside.components().any(|part| part.as_os_str() == "tests") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();

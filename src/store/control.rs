@@ -3,6 +3,7 @@
 use crate::base::{Epoch, Id, Lsn, Nanos};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::{Ancestor, Control, names};
+use crate::store::doubt;
 use std::io;
 use std::sync::Arc;
 
@@ -20,6 +21,20 @@ impl ControlFile {
     /// # Errors
     /// Those of the file system.
     pub fn create(disk: &dyn Disk, cluster: Id, incarnation: Id) -> io::Result<()> {
+        ControlFile::create_at(disk, cluster, incarnation, Epoch(0), Lsn::ZERO)
+    }
+
+    /// As [`ControlFile::create`], for a store that begins at `watermark`, in `epoch`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn create_at(
+        disk: &dyn Disk,
+        cluster: Id,
+        incarnation: Id,
+        epoch: Epoch,
+        watermark: Lsn,
+    ) -> io::Result<()> {
         // A half-made one holds nothing: it is made anew.
         if let Err(error) = disk.remove(names::CONTROL)
             && error.kind() != io::ErrorKind::NotFound
@@ -31,8 +46,8 @@ impl ControlFile {
             sequence: 0,
             cluster,
             incarnation,
-            epoch: Epoch(0),
-            watermark: Lsn::ZERO,
+            epoch,
+            watermark,
             replica: false,
             written: coarse_now(),
             handle: disk.handle(names::CONTROL)?.unwrap_or_default(),
@@ -52,7 +67,7 @@ impl ControlFile {
         let file = disk.open(names::CONTROL, Access::Write)?;
         // A process that was killed before its sync has left that slot in the page cache only. The
         // other one may be written when this one is durable: else a power cut tears both.
-        file.sync(Site::Found)?;
+        doubt::settle(file.as_ref(), current.offset(), Site::Found)?;
         Ok(ControlFile { file, current })
     }
 

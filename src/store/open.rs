@@ -9,13 +9,14 @@
 use crate::base::{Authority, Epoch, SegmentId};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
-use crate::format::{Ancestor, Seal, names};
-use crate::log::{AppendError, Appender, prepare};
+use crate::format::{Ancestor, FileName, Seal, names};
+use crate::log::{AppendError, Appender, Buffers, prepare};
 use crate::store::commit::{Queue, Signal};
 use crate::store::control::{Adoption, ControlFile, random_id};
 use crate::store::create::check_mode;
 use crate::store::decision::Whose;
-use crate::store::directory::Directory;
+use crate::store::directory::{Directory, SegmentFacts, SnapshotFacts};
+use crate::store::doubt;
 use crate::store::error::OpenError;
 use crate::store::inner::{Counters, Followers, Inner, State, segment_header};
 use crate::store::keeper::{self, Bell};
@@ -44,7 +45,7 @@ pub(crate) fn open(
     let seen = Directory::read(disk.as_ref()).map_err(OpenError::io("directory"))?;
     crate::store::recovery::identify(&seen)?;
     let lock = lock_directory(disk.as_ref())?;
-    let recovered = recover(disk.as_ref(), Target::End, Writer::None)?;
+    let recovered = recover(disk.as_ref(), Target::End, Writer::Opens)?;
     start(disk, options, authority, recovered, lock)
 }
 
@@ -100,6 +101,8 @@ pub(crate) fn start(
     let segment_next = (options.segment_min * 2).min(options.segment_max);
     let live_bytes = recovered.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
     let tables = recovered.view.table_names().into_iter().map(Into::into).collect();
+    let asks_aside = options.background && authority.may_wait();
+    let (acknowledger, gate) = asks_aside.then(mpsc::channel).unzip();
     let inner = Arc::new(Inner {
         state: Mutex::new(State {
             view: recovered.view,
@@ -130,11 +133,13 @@ pub(crate) fn start(
         closing: AtomicBool::new(false),
         applier: Signal::default(),
         hasher,
+        acknowledger,
+        buffers: Buffers::default(),
         counters: Counters::default(),
         lock,
     });
     let threads = if inner.options.background {
-        keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
+        keeper::start(&inner, receiver, gate).map_err(OpenError::io("threads"))?
     } else {
         Vec::new()
     };
@@ -143,14 +148,43 @@ pub(crate) fn start(
 
 /// Makes what recovery goes by survive a power cut, before anything is written or deleted because
 /// of it: a snapshot lost after its segments would be the end. (The control file does so itself.)
-fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), OpenError> {
+pub(crate) fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), OpenError> {
     disk.sync_names(Site::Found).map_err(OpenError::io("directory"))?;
-    let snapshot = recovered.view.base.as_ref();
-    snapshot.map_or(Ok(()), |base| base.flush().map_err(OpenError::io(base.name())))
+    if let Some(doubt) = &recovered.doubt {
+        let name = FileName::Segment(doubt.segment).to_string();
+        doubt.remove(disk).map_err(OpenError::io(name))?;
+    }
+    if let Some(base) = &recovered.view.base {
+        // Records and footer were flushed before the header was written.
+        base.flush().map_err(OpenError::io(base.name()))?;
+        let file = disk.open(base.name(), Access::Write).map_err(OpenError::io(base.name()))?;
+        doubt::settle(file.as_ref(), 0, Site::Found).map_err(OpenError::io(base.name()))?;
+    }
+    if recovered.whose == Whose::Copy {
+        flush_copy(disk, &recovered.directory)?;
+    }
+    Ok(())
 }
 
-/// Takes the directory's lock.
-pub(crate) fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
+/// Copiers do not flush: every file that the history goes through may stand in the page cache only,
+/// and so may the directory itself.
+fn flush_copy(disk: &dyn Disk, directory: &Directory) -> Result<(), OpenError> {
+    disk.sync_parent(Site::Found).map_err(OpenError::io("parent directory"))?;
+    let segments = directory.segments.values().map(SegmentFacts::name);
+    let snapshots = directory.snapshots.iter().map(SnapshotFacts::name);
+    for name in segments.chain(snapshots) {
+        let synced = disk.open(&name, Access::Read).and_then(|file| file.sync(Site::Found));
+        synced.map_err(OpenError::io(name))?;
+    }
+    Ok(())
+}
+
+/// Takes the directory's lock, as an open for writing does: nobody writes it while the file is
+/// open.
+///
+/// # Errors
+/// [`OpenError::Locked`], and others of the file system.
+pub fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
     let opened = match disk.open(names::LOCK, Access::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match disk.open(names::LOCK, Access::Create) {

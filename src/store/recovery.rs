@@ -12,10 +12,12 @@ use crate::format::{Control, FormatError, Ops, names};
 use crate::log::{Payload, Position};
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::beyond::Beyond;
+use crate::store::changes::Changes;
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
+use crate::store::doubt::{self, Doubt};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
-use crate::store::state::{Changes, View};
+use crate::store::state::View;
 use crate::store::walk::{Seals, Walk, Walked, genesis};
 use std::io;
 use std::sync::Arc;
@@ -42,8 +44,11 @@ pub enum Target {
 /// Whether somebody writes the directory meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// Nobody does: everything whole in the log counts.
+    /// Nobody does: everything whole in the log counts, if the device holds it.
     None,
+    /// Nobody does, and the caller is about to, with the lock in its hands: what the device does
+    /// not hold is told, for the caller to write once more.
+    Opens,
     /// Somebody does: what a watermark vouches for counts, and everything up to this LSN, which the
     /// caller knows to be committed.
     Lives(Lsn),
@@ -97,6 +102,8 @@ pub struct Recovered {
     pub end: Position,
     /// Bytes of log behind the snapshot.
     pub log_bytes: u64,
+    /// A last group that is to be written once more before anything is built on it.
+    pub(crate) doubt: Option<Doubt>,
     /// What was passed by.
     pub report: Report,
 }
@@ -131,6 +138,7 @@ pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recove
         view: outcome.view,
         end: outcome.end,
         log_bytes: outcome.log_bytes,
+        doubt: outcome.doubt,
         report: outcome.report,
         control,
         directory,
@@ -238,9 +246,11 @@ struct Outcome {
     view: View,
     end: Position,
     log_bytes: u64,
+    doubt: Option<Doubt>,
     report: Report,
 }
 
+#[derive(Clone)]
 struct Recovery<'a> {
     disk: &'a dyn Disk,
     directory: &'a Directory,
@@ -260,29 +270,8 @@ struct Held {
 
 impl Recovery<'_> {
     fn run(mut self) -> Result<Outcome, OpenError> {
-        let base = self.choose_base()?;
-        let start = base.as_ref().map_or_else(
-            || genesis(&self.seals),
-            |base| {
-                let header = base.header();
-                Position {
-                    segment: header.resume,
-                    offset: header.resume_offset,
-                    lsn: header.lsn,
-                    chain: header.chain,
-                    time: header.time,
-                }
-            },
-        );
-        self.report.snapshot = base.as_ref().map(|base| base.name().to_owned());
-        let mut view =
-            View { lsn: start.lsn, time: start.time, base: base.map(Arc::new), ..View::default() };
-        self.replay(&mut view, start)
-    }
-
-    /// The newest sound snapshot that lies on the history and not beyond the target.
-    fn choose_base(&mut self) -> Result<Option<Snapshot>, OpenError> {
-        let mut candidates: Vec<&SnapshotFacts> = self.directory.snapshots.iter().collect();
+        let directory = self.directory;
+        let mut candidates: Vec<&SnapshotFacts> = directory.snapshots.iter().collect();
         candidates.sort_by_key(|facts| (facts.epoch, facts.lsn));
         for facts in candidates.into_iter().rev() {
             if facts.header == Err(FormatError::Blank) {
@@ -292,8 +281,8 @@ impl Recovery<'_> {
             if !self.on_history(facts) || self.beyond_target(facts) {
                 continue;
             }
-            match self.open_snapshot(facts) {
-                Ok(snapshot) => return Ok(Some(snapshot)),
+            match self.replay_onto(facts) {
+                Ok(outcome) => return outcome,
                 Err(error) if error.is_damage() => {
                     self.report.damaged_snapshots.push((facts.name(), error.to_string()));
                 }
@@ -307,7 +296,40 @@ impl Recovery<'_> {
                 Err(_) => {}
             }
         }
-        Ok(None)
+        let start = genesis(&self.seals);
+        self.replay(&mut View::default(), start)
+    }
+
+    /// The outcome with the snapshot of `facts` below, if that is sound: the log is replayed while
+    /// other threads still verify the snapshot.
+    fn replay_onto(
+        &self,
+        facts: &SnapshotFacts,
+    ) -> Result<Result<Outcome, OpenError>, SnapshotError> {
+        let snapshot = Arc::new(Snapshot::open(self.disk, &facts.name())?);
+        let header = snapshot.header();
+        let start = Position {
+            segment: header.resume,
+            offset: header.resume_offset,
+            lsn: header.lsn,
+            chain: header.chain,
+            time: header.time,
+        };
+        let threads = match header.data_len {
+            0..SMALL => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let base = Some(Arc::clone(&snapshot));
+        let mut view = View { lsn: start.lsn, time: start.time, base, ..View::default() };
+        let mut recovery = self.clone();
+        recovery.report.snapshot = Some(facts.name());
+        let replay = || recovery.replay(&mut view, start);
+        let (verified, outcome) = snapshot.verify_beside(threads.min(VERIFY_THREADS), replay);
+        match outcome {
+            // The device failed, not the snapshot alone; and no flush is done a second time.
+            Err(OpenError::Io { .. }) => Ok(outcome),
+            _ => verified.map(|()| outcome),
+        }
     }
 
     fn on_history(&self, facts: &SnapshotFacts) -> bool {
@@ -322,16 +344,6 @@ impl Recovery<'_> {
         }
     }
 
-    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, SnapshotError> {
-        let snapshot = Snapshot::open(self.disk, &facts.name())?;
-        let threads = match snapshot.header().data_len {
-            0..SMALL => 1,
-            _ => std::thread::available_parallelism().map_or(1, usize::from),
-        };
-        snapshot.verify(threads.min(VERIFY_THREADS))?;
-        Ok(snapshot)
-    }
-
     fn replay(mut self, view: &mut View, start: Position) -> Result<Outcome, OpenError> {
         let io =
             |what: SegmentId| OpenError::io(crate::format::FileName::Segment(what).to_string());
@@ -343,6 +355,7 @@ impl Recovery<'_> {
         let mut log_bytes = 0;
         // Whether the last group is one that only a later group vouches for.
         let mut starts_epoch = false;
+        let mut last: Option<Doubt> = None;
         // While somebody writes: a group that was seen behind the first end, up to which the log
         // must be whole by now.
         let mut whole_until: Option<(SegmentId, u64)> = None;
@@ -351,7 +364,7 @@ impl Recovery<'_> {
                 Walked::End(stand, found) => {
                     let beyond = Beyond::look(self.disk, self.directory, &end)
                         .map_err(OpenError::io("log"))?;
-                    let settled = self.writer == Writer::None || whole_until.is_some();
+                    let settled = self.nobody_writes() || whole_until.is_some();
                     if settled || beyond.group.is_none() {
                         break (stand, found, beyond);
                     }
@@ -366,6 +379,13 @@ impl Recovery<'_> {
                     }
                     log_bytes += header.disk_len();
                     self.report.groups += 1;
+                    let at = walk.position();
+                    last = Some(Doubt {
+                        segment: at.segment,
+                        offset: at.offset,
+                        len: header.disk_len(),
+                        before: at.lsn,
+                    });
                     let group = walk.group();
                     let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
                     let saves = group.header.saves > 0;
@@ -387,34 +407,51 @@ impl Recovery<'_> {
         if self.reached(view, Nanos(u64::MAX)) {
             return Ok(self.outcome(view, end, log_bytes));
         }
-        let last = walk.groups().map(|groups| Arc::clone(groups.file()));
+        let file = walk.groups().map(|groups| Arc::clone(groups.file()));
         self.decide_end(&end, stand, found, &beyond)?;
-        if self.writer == Writer::None && (starts_epoch || !held.is_empty()) {
+        let mut doubt = None;
+        if self.nobody_writes() && (starts_epoch || !held.is_empty()) {
             // Nobody vouches for these yet: they may stand in the page cache only. From here on
             // they are durable, or recovery fails. That goes for a start of an epoch, too: the
             // next seal points at it, and without it the way from the older epochs is lost.
-            if let Some(file) = last {
-                file.sync(Site::Tail).map_err(io(end.segment))?;
+            if let Some((file, last)) = file.zip(last) {
+                let stands = doubt::stands(file.as_ref(), last.offset, last.len, Site::Tail);
+                let stands = stands.map_err(io(end.segment))?;
+                doubt = self.doubted(last, stands);
             }
-            Self::apply(view, &mut held, Lsn(u64::MAX), self.target);
+            let vouched = doubt.filter(|_| self.writer == Writer::None).map(|doubt| doubt.before);
+            Self::apply(view, &mut held, vouched.unwrap_or(Lsn(u64::MAX)), self.target);
+            self.report.withheld = held.len() as u64;
         }
-        Ok(self.outcome(view, end, log_bytes))
+        Ok(Outcome { doubt, ..self.outcome(view, end, log_bytes) })
+    }
+
+    /// Whether the last group is in doubt, given what its comparison with the device says. Where
+    /// nobody can tell, the one who opens the store makes sure; one who only reads cannot.
+    fn doubted(&self, last: Doubt, stands: Option<bool>) -> Option<Doubt> {
+        let sure = stands.unwrap_or(self.writer == Writer::None);
+        (!sure).then_some(last)
+    }
+
+    fn nobody_writes(&self) -> bool {
+        !matches!(self.writer, Writer::Lives(_))
     }
 
     /// Applies what the control file, or the caller, vouches for; counts what nobody does.
     fn release(&mut self, view: &mut View, held: &mut Vec<Held>) {
         let known = match self.writer {
-            Writer::None => Lsn::ZERO,
+            Writer::None | Writer::Opens => Lsn::ZERO,
             Writer::Lives(committed) => committed,
         };
         Self::apply(view, held, self.published().max(known), self.target);
-        if self.writer != Writer::None {
+        if !self.nobody_writes() {
             self.report.withheld = held.len() as u64;
         }
     }
 
     fn outcome(self, view: &mut View, end: Position, log_bytes: u64) -> Outcome {
-        Outcome { view: std::mem::take(view), end, log_bytes, report: self.report }
+        view.active.settle();
+        Outcome { view: std::mem::take(view), end, log_bytes, doubt: None, report: self.report }
     }
 
     /// Applies the held groups up to `watermark`, as far as the target wants them.

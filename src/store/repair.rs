@@ -187,7 +187,7 @@ fn ancestors(directory: &Directory, control: &Control) -> Vec<Ancestor> {
 
 /// Ends the history before the damage: a new epoch seals it there.
 fn cut(disk: &Arc<dyn Disk>, lock: &Arc<dyn File>) -> Result<(), OpenError> {
-    let recovered = recover(disk.as_ref(), Target::BeforeDamage, Writer::None)?;
+    let recovered = recover(disk.as_ref(), Target::BeforeDamage, Writer::Opens)?;
     let options = Options::default().without_threads();
     let opened =
         open::start(Arc::clone(disk), options, Arc::new(Local), recovered, Arc::clone(lock))?;

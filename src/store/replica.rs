@@ -16,7 +16,7 @@ use crate::store::create::check_mode;
 use crate::store::decision::Standing;
 use crate::store::directory::Directory;
 use crate::store::error::{OpenError, Poison};
-use crate::store::open::lock_directory;
+use crate::store::open::{lock_directory, sync_found};
 use crate::store::recovery::{self, Report, Target, Writer, recover};
 use crate::store::state::View;
 use std::io;
@@ -85,7 +85,8 @@ impl Replica {
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Replica, OpenError> {
         check_mode(disk.as_ref())?;
         let lock = lock_directory(disk.as_ref())?;
-        let recovered = recover(disk.as_ref(), Target::End, Writer::None)?;
+        let recovered = recover(disk.as_ref(), Target::End, Writer::Opens)?;
+        sync_found(disk.as_ref(), &recovered)?;
         let mut control = ControlFile::open(disk.as_ref(), recovered.control)
             .map_err(OpenError::io("control file"))?;
         // In both slots: a watermark inside a group must not bind here from now on.

@@ -2,7 +2,8 @@
 //! stays in the page cache, flushed or not.
 //!
 //! A step is a call that changes something. Writing durably is two steps, so that the process can
-//! die between the write and its flush. Once dead, every call fails and reaches the disk no more.
+//! die between the write and its flush. Once dead, every call fails and reaches the disk no more. A
+//! *touchy* process dies of the first step that fails.
 
 use statedir::base::Nanos;
 use statedir::disk::{Access, AlignedBuf, Disk, Entry, File, Mapping, Site, Space};
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 struct Life {
     steps: AtomicU64,
     dies_at: u64,
+    touchy: bool,
 }
 
 impl Life {
@@ -30,6 +32,14 @@ impl Life {
 
     fn is_dead(&self) -> bool {
         self.steps.load(Ordering::Relaxed) >= self.dies_at
+    }
+
+    /// What came of a step.
+    fn after<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if self.touchy && outcome.is_err() {
+            self.steps.store(u64::MAX / 2, Ordering::Relaxed);
+        }
+        outcome
     }
 }
 
@@ -47,7 +57,14 @@ pub struct Frail {
 impl Frail {
     /// The process dies at its `step`th step, counted from 1.
     pub fn new(disk: Arc<dyn Disk>, step: u64) -> Frail {
-        Frail { disk, life: Arc::new(Life { steps: AtomicU64::new(0), dies_at: step }) }
+        let life = Life { steps: AtomicU64::new(0), dies_at: step, touchy: false };
+        Frail { disk, life: Arc::new(life) }
+    }
+
+    /// The process dies of the first step that fails.
+    pub fn touchy(disk: Arc<dyn Disk>) -> Frail {
+        let life = Life { steps: AtomicU64::new(0), dies_at: u64::MAX / 2, touchy: true };
+        Frail { disk, life: Arc::new(life) }
     }
 
     /// Whether the process has died.
@@ -82,12 +99,12 @@ impl Disk for Frail {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.life.step()?;
-        self.disk.remove(name)
+        self.life.after(self.disk.remove(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.life.step()?;
-        self.disk.rename(from, to)
+        self.life.after(self.disk.rename(from, to))
     }
 
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
@@ -97,7 +114,7 @@ impl Disk for Frail {
 
     fn sync_names(&self, site: Site) -> io::Result<()> {
         self.life.step()?;
-        self.disk.sync_names(site)
+        self.life.after(self.disk.sync_names(site))
     }
 
     fn sync_parent(&self, site: Site) -> io::Result<()> {
@@ -141,14 +158,19 @@ impl File for FrailFile {
         self.file.read_at(buf, offset)
     }
 
+    fn read_around(&self, buf: &mut AlignedBuf, offset: u64) -> io::Result<bool> {
+        self.life.alive()?;
+        self.file.read_around(buf, offset)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.life.step()?;
-        self.file.write_at(bytes, offset)
+        self.life.after(self.file.write_at(bytes, offset))
     }
 
     fn write_around(&self, bytes: &AlignedBuf, offset: u64) -> io::Result<()> {
         self.life.step()?;
-        self.file.write_around(bytes, offset)
+        self.life.after(self.file.write_around(bytes, offset))
     }
 
     fn write_durable(&self, bytes: &AlignedBuf, offset: u64, site: Site) -> io::Result<()> {
@@ -157,12 +179,12 @@ impl File for FrailFile {
             self.file.write_at(bytes, offset)?;
             return Err(killed());
         }
-        self.file.write_durable(bytes, offset, site)
+        self.life.after(self.file.write_durable(bytes, offset, site))
     }
 
     fn sync(&self, site: Site) -> io::Result<()> {
         self.life.step()?;
-        self.file.sync(site)
+        self.life.after(self.file.sync(site))
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -172,12 +194,12 @@ impl File for FrailFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.life.step()?;
-        self.file.set_len(len)
+        self.life.after(self.file.set_len(len))
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         self.life.step()?;
-        self.file.allocate(offset, len)
+        self.life.after(self.file.allocate(offset, len))
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {

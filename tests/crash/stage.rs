@@ -7,8 +7,8 @@ use crate::common::frail::Frail;
 use crate::common::model::{Model, batch, changes, dump};
 use crate::common::{fake_disk, shared, tiny};
 use statedir::base::{Local, Lsn};
-use statedir::disk::Site;
 use statedir::disk::fake::{FakeDisk, Image};
+use statedir::disk::{Access, Disk, Site};
 use statedir::store::OpenError;
 use statedir::{Options, Store};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct Life {
 
 pub struct Stage {
     muted: Option<Site>,
+    unit: usize,
     pub disk: FakeDisk,
     pub model: Model,
     pub in_flight: u64,
@@ -46,6 +47,7 @@ impl Stage {
         muted.into_iter().for_each(|site| disk.mute(site));
         Stage {
             muted,
+            unit,
             disk,
             model: Model::new(),
             in_flight: 1,
@@ -155,6 +157,19 @@ impl Stage {
         self.reboot(image, acknowledged);
         self.lives.truncate(lives);
         self.model = model.clone();
+    }
+
+    /// As [`Stage::start_over`], on a copy of `image` as a copier leaves it: written, not flushed.
+    pub fn copied_unflushed(&mut self, image: &Image, acknowledged: Option<u64>) {
+        let disk = fake_disk(self.unit);
+        for name in image.names() {
+            let file = disk.open(&name, Access::Create).expect("the directory is empty");
+            file.write_at(&image.read(&name), 0).expect("there is room");
+        }
+        let model = self.model.clone();
+        self.start_over(image, acknowledged, &model);
+        self.disk = disk;
+        self.muted.into_iter().for_each(|site| self.disk.mute(site));
     }
 
     pub fn end_life(&mut self) {

@@ -322,6 +322,13 @@ fn copy(stage: &mut Stage) -> Result<(), Broken> {
     stage.reboot(&copied, acknowledged);
     let store = stage.open()?;
     stage.save(&store, 10)?;
+    closed(store)?;
+    stage.end_life();
+    // And one that the copier has not flushed: from when it is open, it holds all the same.
+    stage.copied_unflushed(&copied, acknowledged);
+    let store = stage.open()?;
+    stage.counts_from_here();
+    stage.save(&store, 10)?;
     closed(store)
 }
 

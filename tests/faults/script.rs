@@ -171,12 +171,14 @@ impl Script {
         store.close().unwrap();
         assert_eq!(flushes(), before, "a failed flush is not tried again");
         self.judge();
-        self.reboot();
+        // With the power on, the page cache still shows what the failed flush may have lost.
+        if self.fault.is_some_and(|(.., nth)| nth % 3 != 0) {
+            self.reboot();
+        }
         self.reopened()
     }
 
-    /// Power is cut: what the page cache holds of the failed flush may be gone. (Without the power
-    /// cut, see `what_an_open_shows_after_a_failed_flush_survives_a_power_cut`.)
+    /// Power is cut: what the page cache holds of the failed flush may be gone.
     fn reboot(&mut self) {
         let end = self.disk.crash_points() - 1;
         let crashes: Vec<_> =

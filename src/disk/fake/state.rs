@@ -9,7 +9,7 @@ use crate::disk::fake::content::PAGE_BYTES;
 use crate::disk::fake::fault::{Call, Fault, Faults};
 use crate::disk::fake::image::Image;
 use crate::disk::fake::random::Random;
-use crate::disk::fake::trace::{Change, Event, NameChange, Replay};
+use crate::disk::fake::trace::{Change, Event, NameChange, Replay, Standing};
 use crate::disk::fake::tree::{Inode, Node, Tree};
 use std::collections::HashSet;
 use std::io;
@@ -274,6 +274,44 @@ impl State {
             doubtful,
             modified,
         });
+    }
+
+    /// Puts into `buf`, which holds what the page cache shows at `offset`, what the device has.
+    /// Where a failed flush has left that open, this decides it, once and for all: all of it, none
+    /// of it, or some units. The page cache goes on to show what it showed.
+    pub(super) fn read_around(&mut self, inode: Inode, buf: &mut [u8], offset: u64) {
+        let mut replay = self.replay();
+        self.trace.iter().for_each(|event| replay.apply(event));
+        let unit = self.unit as u64;
+        let units = offset / unit..(offset + buf.len() as u64).div_ceil(unit);
+        let mut random = Random::new(self.trace.len() as u64 ^ (inode << 32) ^ (offset << 16));
+        let (share, durable) = (random.below(3), replay.durable(inode));
+        for number in units {
+            let standing = replay.standing(inode, number);
+            let kept = share == 0 || (share == 1 && random.below(2) == 0);
+            let after = match standing {
+                Standing::Written => continue,
+                Standing::Doubtful if kept => self.node(inode).content.clone(),
+                Standing::Doubtful | Standing::Durable => durable.clone(),
+            };
+            let at = (number * unit).max(offset);
+            let from = (at - offset) as usize;
+            let to = (((number + 1) * unit - offset) as usize).min(buf.len());
+            after.read(&mut buf[from..to], at);
+            if standing == Standing::Durable {
+                continue;
+            }
+            self.trace.push(Event::Settled(Arc::new(Change {
+                inode,
+                after,
+                units: number..number + 1,
+                reserved: 0..0,
+                len: None,
+                cut: false,
+                doubtful: false,
+                modified: self.node(inode).modified,
+            })));
+        }
     }
 
     /// How many of `count` bytes at `offset` there is room for.

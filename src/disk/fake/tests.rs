@@ -250,6 +250,35 @@ fn failed_sync_is_not_made_good_by_a_later_one() {
     assert_eq!(outcomes(&disk, "f", UNIT), set([&[1, 3], &[2, 3]]));
 }
 
+/// What a failed flush has left is decided by the first look past the page cache, which goes on to
+/// show what it showed; writing it once more makes it durable.
+#[test]
+fn read_past_the_page_cache_sees_what_crashes_leave() {
+    let mut seen = BTreeSet::new();
+    for nth in 0..40_u64 {
+        let (disk, file) = disk_with(UNIT, 2);
+        (0..nth).for_each(|mark| disk.mark(mark));
+        file.write_at(&blocks(2, 2), 0).unwrap();
+        disk.fail(FaultPlan::nth_of(Call::Sync, 1, Fault::Io));
+        file.sync(Site::Group).unwrap_err();
+        file.sync(Site::Group).unwrap();
+        let mut device = blocks(9, 2);
+        assert!(file.read_around(&mut device, 0).unwrap());
+        let mut again = blocks(9, 2);
+        assert!(file.read_around(&mut again, 0).unwrap());
+        assert_eq!(device[..], again[..]);
+        let mut cached = [0; 8192];
+        file.read_at(&mut cached, 0).unwrap();
+        assert_eq!(cached, [2; 8192]);
+        let firsts: Vec<u8> = device.chunks(UNIT).map(|unit| unit[0]).collect();
+        assert_eq!(outcomes(&disk, "f", UNIT), set([&firsts]));
+        seen.insert(firsts);
+        file.write_durable(&blocks(2, 2), 0, Site::Group).unwrap();
+        assert_eq!(outcomes(&disk, "f", UNIT), set([&[2, 2]]));
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
 #[test]
 fn failed_sync_of_names_is_not_made_good_by_a_later_one() {
     let (disk, _file) = disk_with(UNIT, 1);

@@ -22,6 +22,8 @@ pub(super) enum Event {
     Change(Arc<Change>),
     /// The last change of this file is flushed, and what reading it needs; nothing else is.
     Flushed(Inode),
+    /// What a read past the page cache has found where a flush had failed: that is on the disk.
+    Settled(Arc<Change>),
     /// Everything so far of this file is flushed.
     Synced(Inode),
     /// Everything so far of this file was to be flushed, and nobody will try again.
@@ -101,6 +103,17 @@ impl NameChange {
             }
         }
     }
+}
+
+/// Where one unit of a file stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// No crash can change it.
+    Durable,
+    /// Its last change is not flushed yet.
+    Written,
+    /// The flush of its last change has failed: it is there, or it is not.
+    Doubtful,
 }
 
 /// A change that a crash may undo.
@@ -191,6 +204,7 @@ impl Replay {
         match event {
             Event::Change(change) => self.changes.push(Pending::new(change)),
             Event::Flushed(inode) => self.flush_last(*inode),
+            Event::Settled(change) => self.settle(change),
             Event::Synced(inode) => self.flush_all(*inode),
             Event::SyncFailed(inode) => {
                 let ours = self.changes.iter_mut().filter(|one| one.change.inode == *inode);
@@ -220,6 +234,33 @@ impl Replay {
         for earlier in self.changes.iter_mut().filter(|one| one.change.inode == inode) {
             earlier.replaced.push(flushed.change.units.clone());
             earlier.len = earlier.len.map(|len| len.max(end));
+        }
+    }
+
+    /// What the device holds of one unit of a file, once everything is written that can be.
+    pub(super) fn standing(&self, inode: Inode, unit: u64) -> Standing {
+        let touches = |one: &&Pending| {
+            one.change.inode == inode
+                && one.change.units.contains(&unit)
+                && !one.replaced.iter().any(|range| range.contains(&unit))
+        };
+        match self.changes.iter().rfind(touches) {
+            None => Standing::Durable,
+            Some(last) if last.doubtful => Standing::Doubtful,
+            Some(_) => Standing::Written,
+        }
+    }
+
+    /// The bytes of a file that no crash can take away.
+    pub(super) fn durable(&self, inode: Inode) -> Content {
+        self.durable.nodes.get(&inode).map(|node| node.content.clone()).unwrap_or_default()
+    }
+
+    fn settle(&mut self, change: &Arc<Change>) {
+        let node = self.durable.node(change.inode);
+        Pending::new(change).apply(node, self.unit, |_| true);
+        for earlier in self.changes.iter_mut().filter(|one| one.change.inode == change.inode) {
+            earlier.replaced.push(change.units.clone());
         }
     }
 

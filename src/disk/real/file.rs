@@ -17,7 +17,7 @@ use crate::disk::whole::uninterrupted;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +63,8 @@ impl RealFile {
         if !self.direct.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let Some(fd) = cell.get_or_init(|| self.reopen(OFlags::DIRECT | flags)) else {
+        let flags = OFlags::WRONLY | OFlags::DIRECT | flags;
+        let Some(fd) = cell.get_or_init(|| self.reopen(flags)) else {
             return Ok(false);
         };
         match whole::write_blocks(bytes, offset, |rest, at| Ok(rustix::io::pwrite(fd, rest, at)?)) {
@@ -81,7 +82,7 @@ impl RealFile {
     /// no /proc or no such way of writing.
     fn reopen(&self, flags: OFlags) -> Option<OwnedFd> {
         let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC | flags;
+        let flags = OFlags::CLOEXEC | flags;
         match uninterrupted(|| Ok(rustix::fs::open(&path, flags, Mode::empty())?)) {
             Ok(fd) => Some(fd),
             Err(error) => {
@@ -97,6 +98,25 @@ impl RealFile {
 impl File for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         whole::read(buf, offset, |rest, at| Ok(rustix::io::pread(&self.fd, rest, at)?))
+    }
+
+    fn read_around(&self, buf: &mut AlignedBuf, offset: u64) -> io::Result<bool> {
+        if !self.direct.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        // Where direct reads are served from the page cache all the same (ext4 with
+        // data=journal), clean pages must go first. Nothing is lost if they stay.
+        let length = std::num::NonZeroU64::new(buf.len() as u64);
+        let _ = rustix::fs::fadvise(&self.fd, offset, length, rustix::fs::Advice::DontNeed);
+        let Some(fd) = self.reopen(OFlags::RDONLY | OFlags::DIRECT) else { return Ok(false) };
+        match whole::read(buf, offset, |rest, at| Ok(rustix::io::pread(&fd, rest, at)?)) {
+            Ok(got) => {
+                buf[got..].fill(0);
+                Ok(true)
+            }
+            Err(error) if unsupported(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -121,6 +141,10 @@ impl File for RealFile {
 
     fn sync(&self, _site: Site) -> io::Result<()> {
         uninterrupted(|| Ok(rustix::fs::fdatasync(&self.fd)?))
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 
     fn len(&self) -> io::Result<u64> {

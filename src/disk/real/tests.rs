@@ -29,6 +29,15 @@ fn check_reads_back(real: &Real) {
     assert_eq!(&bytes[..9], b"\0\0\0hello\0");
     assert!(bytes[4096..12288].iter().all(|byte| *byte == 1));
     assert!(bytes[12288..16384].iter().all(|byte| *byte == 2));
+    let mut around = blocks(9, 5);
+    file.write_at(b"hello", 8192).unwrap();
+    if file.read_around(&mut around, 4096).unwrap() {
+        file.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(around[..12288], bytes[4096..16384]);
+        assert!(around[12288..].iter().all(|byte| *byte == 0), "behind the end");
+    }
+    file.write_durable(&blocks(1, 1), 8192, Site::Group).unwrap();
+    file.read_at(&mut bytes, 0).unwrap();
     let mapping = file.map(16384).unwrap();
     assert_eq!(&*mapping, &bytes[..16384]);
     let eof = file.map(16385).unwrap_err();
