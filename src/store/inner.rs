@@ -15,6 +15,7 @@ use crate::store::error::{Poison, Refusal, SaveError};
 use crate::store::keeper::Bell;
 use crate::store::options::Options;
 use crate::store::state::View;
+use crate::store::throttle::{Steps, Throttle};
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,6 +103,8 @@ pub(crate) struct Inner {
     /// Computes links of large groups.
     pub hasher: Option<mpsc::Sender<Job>>,
     pub counters: Counters,
+    /// Slows savers when no snapshot keeps up with them.
+    pub throttle: Throttle,
     /// Held as long as the store is open: nobody else writes here.
     pub lock: Arc<dyn File>,
 }
@@ -156,11 +159,17 @@ impl Inner {
     }
 
     fn lead_round(&self) {
+        // Before any lock is taken: it may take as long as a snapshot does.
+        let admitted = self.admit();
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
         let mut taken = self.queue.take(appender.spare());
         let started = Instant::now();
-        let flushed = self.flush(&mut appender, &mut taken);
+        if admitted == Ok(true) {
+            self.counters.slowed.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
+        }
+        let admitted = admitted.map_err(|why| SaveError::Refused(Refusal::Backlog(why)));
+        let flushed = admitted.and_then(|_| self.flush(&mut appender, &mut taken));
         appender.pace.learn(taken.saves, self.queue.joined(), started.elapsed());
         drop(appender);
         // The next group may be flushed while this one waits at the gate.
@@ -170,6 +179,19 @@ impl Inner {
             .saturating_sub(u64::from(taken.saves).saturating_sub(1)));
         taken.round.finish(outcome.map(|_| first));
         self.after_commit();
+    }
+
+    /// Waits where too much was logged since the last snapshot; whether it had to.
+    fn admit(&self) -> Result<bool, String> {
+        if !self.options.background {
+            return Ok(false);
+        }
+        self.throttle.admit(self.steps(), || self.queue.is_ending())
+    }
+
+    /// What happens at which backlog.
+    pub fn steps(&self) -> Steps {
+        Steps::new(self.due(), self.options.changes_max_bytes)
     }
 
     fn flush(&self, appender: &mut Appender, taken: &mut Taken) -> Result<Lsn, SaveError> {
@@ -199,6 +221,7 @@ impl Inner {
         self.counters.saves.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         self.counters.log_bytes.fetch_add(flushed.bytes, Ordering::Relaxed);
+        self.throttle.logged(flushed.bytes);
         Ok(flushed.last_lsn)
     }
 
@@ -346,7 +369,11 @@ impl Inner {
 
     /// Whether enough was logged for a snapshot.
     pub fn checkpoint_due(&self) -> bool {
-        let state = self.current_state();
+        self.current_state().log_bytes >= self.due()
+    }
+
+    /// Bytes of log that a snapshot is due at.
+    fn due(&self) -> u64 {
         let live = self.live_bytes.load(Ordering::Relaxed);
         #[expect(
             clippy::cast_precision_loss,
@@ -354,7 +381,7 @@ impl Inner {
             clippy::cast_sign_loss
         )]
         let wanted = (live as f64 * self.options.snapshot_ratio) as u64;
-        state.log_bytes >= wanted.max(self.options.snapshot_min_bytes)
+        wanted.max(self.options.snapshot_min_bytes)
     }
 }
 

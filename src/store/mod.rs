@@ -36,6 +36,7 @@ mod retention;
 mod state;
 pub mod tags;
 pub mod thin;
+mod throttle;
 mod usage;
 mod verify;
 mod walk;
