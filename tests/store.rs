@@ -1,10 +1,11 @@
 //! The store as an embedder sees it, on the real disk: what is promised, by name.
 
-use statedir::base::{Local, Lsn, Nanos};
+use statedir::base::{Epoch, Local, Lsn, Nanos};
+use statedir::format::FileName;
 use statedir::store::{At, OpenError};
 use statedir::{Batch, Options, Reader, Store, View};
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -245,4 +246,35 @@ fn saves_in_flight_are_finished_by_close() {
     store.close().unwrap();
     assert_eq!(ticket.wait().unwrap(), Lsn(1));
     assert_eq!(Reader::open(&path).unwrap().view().lsn(), Lsn(1));
+}
+
+#[test]
+fn damage_that_is_found_while_the_log_is_replayed_already_makes_the_older_snapshot_count() {
+    let (_keep, path) = fresh();
+    let store = open(&path);
+    // Large enough that several threads verify it.
+    for n in 0..100_u8 {
+        let mut batch = Batch::new();
+        batch.put("t", &[n], &vec![n; 64 << 10]).unwrap();
+        store.save(batch).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.save(put("t", "between", "1")).unwrap();
+    let newest = store.checkpoint().unwrap().unwrap();
+    store.save(put("t", "behind", "2")).unwrap();
+    let before = dump(&store.view());
+    store.close().unwrap();
+    let name = FileName::Snapshot { epoch: Epoch(1), lsn: newest }.to_string();
+    let file = std::fs::File::options().write(true).open(path.join(&name)).unwrap();
+    // In the last chunks, where every thread has been at work before.
+    file.write_all_at(&[0x55; 16], (6 << 20) + 100).unwrap();
+    for _ in 0..20 {
+        let reader = Reader::open(&path).unwrap();
+        assert_eq!(dump(reader.view()), before);
+        let damaged = &reader.report().damaged_snapshots;
+        assert_eq!(damaged.iter().map(|(name, _)| name).collect::<Vec<_>>(), [&name]);
+        assert_eq!(reader.report().snapshot.as_deref().map(|used| used == name), Some(false));
+        // What was seen on the way that led to nothing is not told.
+        assert_eq!(reader.report().groups, 2);
+    }
 }

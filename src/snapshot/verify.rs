@@ -45,27 +45,35 @@ impl Snapshot {
     /// # Errors
     /// The first damage in the file.
     pub fn verify(&self, threads: usize) -> Result<(), SnapshotError> {
+        self.verify_beside(threads, || ()).0
+    }
+
+    /// As [`Snapshot::verify`], and does `work` on this thread, which takes part when it is done.
+    pub fn verify_beside<T>(
+        &self,
+        threads: usize,
+        work: impl FnOnce() -> T,
+    ) -> (Result<(), SnapshotError>, T) {
         let next = AtomicUsize::new(0);
-        let damage = thread::scope(|scope| {
+        let (damage, done) = thread::scope(|scope| {
             let spawn = |_| {
                 let builder = thread::Builder::new().name("verify".to_owned());
                 // A thread that cannot be had is done without.
                 builder.spawn_scoped(scope, || self.verify_shares(&next)).ok()
             };
             let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+            let done = work();
             let own = self.verify_shares(&next);
             let others = others.into_iter().map(|other| other.join().expect("it does not panic"));
             // Shares are handed out in order: everything before the least offset was compared.
             let damage = iter::once(own).chain(others).filter_map(Result::err);
-            damage.min_by_key(SnapshotError::offset)
+            (damage.min_by_key(SnapshotError::offset), done)
         });
-        match damage {
-            Some(damage) => Err(damage),
-            None => {
-                self.checked.all.store(true, Ordering::Relaxed);
-                Ok(())
-            }
+        let verified = damage.map_or(Ok(()), Err);
+        if verified.is_ok() {
+            self.checked.all.store(true, Ordering::Relaxed);
         }
+        (verified, done)
     }
 
     /// Takes shares until none is left, or a chunk is damaged.

@@ -13,6 +13,7 @@
 //! - two processes never write one directory (`tests/store.rs`).
 
 mod beyond;
+mod changes;
 mod checkpoint;
 mod commit;
 mod control;
@@ -33,6 +34,9 @@ pub mod recovery;
 pub mod repair;
 pub mod replica;
 mod retention;
+mod round;
+mod runs;
+mod slice;
 mod state;
 pub mod tags;
 pub mod thin;
@@ -43,7 +47,6 @@ mod walk;
 mod writer;
 
 pub use checkpoint::CheckpointError;
-pub use commit::Ticket;
 pub use error::{Damage, Evidence, Found, OpenError, Poison, ReadError, Refusal, SaveError};
 pub use follow::{Follower, Saved};
 pub use history::{At, History};
@@ -52,6 +55,7 @@ pub use options::{Clock, Options};
 pub use reader::Reader;
 pub use recovery::Report;
 pub use retention::Deleted;
+pub use round::Ticket;
 pub use state::View;
 pub use usage::{FileUsage, TableUsage, Usage, usage, usage_on};
 pub use verify::{Finding, Level, Verified, verify, verify_on};

@@ -10,7 +10,7 @@ use crate::base::{Authority, Epoch, SegmentId};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
 use crate::format::{Ancestor, FileName, Seal, names};
-use crate::log::{AppendError, Appender, prepare};
+use crate::log::{AppendError, Appender, Buffers, prepare};
 use crate::store::commit::{Queue, Signal};
 use crate::store::control::{Adoption, ControlFile, random_id};
 use crate::store::create::check_mode;
@@ -102,6 +102,8 @@ pub(crate) fn start(
     let segment_next = (options.segment_min * 2).min(options.segment_max);
     let live_bytes = recovered.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
     let tables = recovered.view.table_names().into_iter().map(Into::into).collect();
+    let asks_aside = options.background && authority.may_wait();
+    let (acknowledger, gate) = asks_aside.then(mpsc::channel).unzip();
     let inner = Arc::new(Inner {
         state: Mutex::new(State {
             view: recovered.view,
@@ -132,12 +134,14 @@ pub(crate) fn start(
         closing: AtomicBool::new(false),
         applier: Signal::default(),
         hasher,
+        acknowledger,
+        buffers: Buffers::default(),
         counters: Counters::default(),
         throttle: Throttle::new(recovered.log_bytes),
         lock,
     });
     let threads = if inner.options.background {
-        keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
+        keeper::start(&inner, receiver, gate).map_err(OpenError::io("threads"))?
     } else {
         Vec::new()
     };

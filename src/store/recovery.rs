@@ -12,11 +12,12 @@ use crate::format::{Control, FormatError, Ops, names};
 use crate::log::{Payload, Position};
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::beyond::Beyond;
+use crate::store::changes::Changes;
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
 use crate::store::doubt::{self, Doubt};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
-use crate::store::state::{Changes, View};
+use crate::store::state::View;
 use crate::store::walk::{Seals, Walk, Walked, genesis};
 use std::io;
 use std::sync::Arc;
@@ -249,6 +250,7 @@ struct Outcome {
     report: Report,
 }
 
+#[derive(Clone)]
 struct Recovery<'a> {
     disk: &'a dyn Disk,
     directory: &'a Directory,
@@ -268,29 +270,8 @@ struct Held {
 
 impl Recovery<'_> {
     fn run(mut self) -> Result<Outcome, OpenError> {
-        let base = self.choose_base()?;
-        let start = base.as_ref().map_or_else(
-            || genesis(&self.seals),
-            |base| {
-                let header = base.header();
-                Position {
-                    segment: header.resume,
-                    offset: header.resume_offset,
-                    lsn: header.lsn,
-                    chain: header.chain,
-                    time: header.time,
-                }
-            },
-        );
-        self.report.snapshot = base.as_ref().map(|base| base.name().to_owned());
-        let mut view =
-            View { lsn: start.lsn, time: start.time, base: base.map(Arc::new), ..View::default() };
-        self.replay(&mut view, start)
-    }
-
-    /// The newest sound snapshot that lies on the history and not beyond the target.
-    fn choose_base(&mut self) -> Result<Option<Snapshot>, OpenError> {
-        let mut candidates: Vec<&SnapshotFacts> = self.directory.snapshots.iter().collect();
+        let directory = self.directory;
+        let mut candidates: Vec<&SnapshotFacts> = directory.snapshots.iter().collect();
         candidates.sort_by_key(|facts| (facts.epoch, facts.lsn));
         for facts in candidates.into_iter().rev() {
             if facts.header == Err(FormatError::Blank) {
@@ -300,8 +281,8 @@ impl Recovery<'_> {
             if !self.on_history(facts) || self.beyond_target(facts) {
                 continue;
             }
-            match self.open_snapshot(facts) {
-                Ok(snapshot) => return Ok(Some(snapshot)),
+            match self.replay_onto(facts) {
+                Ok(outcome) => return outcome,
                 Err(error) if error.is_damage() => {
                     self.report.damaged_snapshots.push((facts.name(), error.to_string()));
                 }
@@ -315,7 +296,40 @@ impl Recovery<'_> {
                 Err(_) => {}
             }
         }
-        Ok(None)
+        let start = genesis(&self.seals);
+        self.replay(&mut View::default(), start)
+    }
+
+    /// The outcome with the snapshot of `facts` below, if that is sound: the log is replayed while
+    /// other threads still verify the snapshot.
+    fn replay_onto(
+        &self,
+        facts: &SnapshotFacts,
+    ) -> Result<Result<Outcome, OpenError>, SnapshotError> {
+        let snapshot = Arc::new(Snapshot::open(self.disk, &facts.name())?);
+        let header = snapshot.header();
+        let start = Position {
+            segment: header.resume,
+            offset: header.resume_offset,
+            lsn: header.lsn,
+            chain: header.chain,
+            time: header.time,
+        };
+        let threads = match header.data_len {
+            0..SMALL => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let base = Some(Arc::clone(&snapshot));
+        let mut view = View { lsn: start.lsn, time: start.time, base, ..View::default() };
+        let mut recovery = self.clone();
+        recovery.report.snapshot = Some(facts.name());
+        let replay = || recovery.replay(&mut view, start);
+        let (verified, outcome) = snapshot.verify_beside(threads.min(VERIFY_THREADS), replay);
+        match outcome {
+            // The device failed, not the snapshot alone; and no flush is done a second time.
+            Err(OpenError::Io { .. }) => Ok(outcome),
+            _ => verified.map(|()| outcome),
+        }
     }
 
     fn on_history(&self, facts: &SnapshotFacts) -> bool {
@@ -328,16 +342,6 @@ impl Recovery<'_> {
             Target::Lsn(lsn) => facts.lsn > lsn,
             Target::Time(time) => facts.header.as_ref().is_ok_and(|header| header.time > time),
         }
-    }
-
-    fn open_snapshot(&self, facts: &SnapshotFacts) -> Result<Snapshot, SnapshotError> {
-        let snapshot = Snapshot::open(self.disk, &facts.name())?;
-        let threads = match snapshot.header().data_len {
-            0..SMALL => 1,
-            _ => std::thread::available_parallelism().map_or(1, usize::from),
-        };
-        snapshot.verify(threads.min(VERIFY_THREADS))?;
-        Ok(snapshot)
     }
 
     fn replay(mut self, view: &mut View, start: Position) -> Result<Outcome, OpenError> {
@@ -446,6 +450,7 @@ impl Recovery<'_> {
     }
 
     fn outcome(self, view: &mut View, end: Position, log_bytes: u64) -> Outcome {
+        view.active.settle();
         Outcome { view: std::mem::take(view), end, log_bytes, doubt: None, report: self.report }
     }
 
