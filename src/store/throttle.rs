@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! backlog, in units of what a snapshot is due at
-//!   1 -- a snapshot is made, paced --> 2 -- as fast as it can --> 3 -- groups wait a little, the
-//!   longer the nearer --> 4 -- groups wait for the snapshot; if none can be made, saves are refused
+//!   1  a snapshot is made, paced
+//!   2  it is made as fast as it can be
+//!   3  groups wait a little, the longer the nearer the next step is
+//!   4  groups wait for the snapshot; if none can be made, saves are refused
 //! ```
 //!
 //! Up to [`Options::changes_max_bytes`](crate::Options::changes_max_bytes) the last two steps do not
@@ -143,7 +145,7 @@ mod tests {
             throttle.failed.lock().unwrap().take();
             let waits = scope.spawn(|| throttle.admit(steps, || false));
             throttle.snapshotted(400);
-            assert_eq!(waits.join().unwrap().is_ok(), true);
+            assert!(waits.join().unwrap().is_ok());
         });
         assert_eq!(throttle.backlog(), 100);
     }
