@@ -12,6 +12,7 @@
 //! - a live copy in name order is a valid store (`tests/rsync.rs`);
 //! - two processes never write one directory (`tests/store.rs`).
 
+mod begin;
 mod beyond;
 mod changes;
 mod checkpoint;
@@ -22,6 +23,7 @@ pub mod decision;
 pub mod directory;
 mod doubt;
 mod error;
+mod extract;
 mod follow;
 mod history;
 mod inner;
@@ -29,9 +31,11 @@ mod keeper;
 mod merge;
 mod open;
 mod options;
+mod pin;
 mod reader;
 pub mod recovery;
 pub mod repair;
+mod replay;
 pub mod replica;
 mod retention;
 mod round;
@@ -46,14 +50,20 @@ mod verify;
 mod walk;
 mod writer;
 
+pub use crate::log::Position;
+pub use begin::{Beginning, begin_on};
 pub use checkpoint::CheckpointError;
 pub use error::{Damage, Evidence, Found, OpenError, Poison, ReadError, Refusal, SaveError};
+pub use extract::{Extract, Extracted};
 pub use follow::{Follower, Saved};
 pub use history::{At, History};
 pub use merge::{Entry, Scan};
+pub use open::lock_directory as lock_on;
 pub use options::{Clock, Options};
+pub use pin::Pins;
 pub use reader::Reader;
 pub use recovery::Report;
+pub use replay::{Replay, ReplayError};
 pub use retention::Deleted;
 pub use round::Ticket;
 pub use state::View;

@@ -181,8 +181,12 @@ fn flush_copy(disk: &dyn Disk, directory: &Directory) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Takes the directory's lock.
-pub(crate) fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
+/// Takes the directory's lock, as an open for writing does: nobody writes it while the file is
+/// open.
+///
+/// # Errors
+/// [`OpenError::Locked`], and others of the file system.
+pub fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
     let opened = match disk.open(names::LOCK, Access::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match disk.open(names::LOCK, Access::Create) {
