@@ -8,8 +8,8 @@
 //!   4  groups wait for the snapshot; if none can be made, saves are refused
 //! ```
 //!
-//! Up to [`Options::changes_max_bytes`](crate::Options::changes_max_bytes) the last two steps do not
-//! begin. Invariants:
+//! The last two steps do not begin before
+//! [`Options::changes_max_bytes`](crate::Options::changes_max_bytes) are logged. Invariants:
 //! - the backlog is at most the fourth step, one group, and what a failed snapshot's retry takes;
 //! - nobody waits here with a lock, nor when the store is closing, nor without the threads that
 //!   make snapshots: whatever a snapshot needs, no saver holds it.
