@@ -98,9 +98,12 @@ impl<'a> Side<'a> {
     }
 }
 
+/// The keys of a table's folder that are still to come.
+type Keys = std::vec::IntoIter<Vec<u8>>;
+
 enum Entries<'a> {
     View(Box<crate::store::Scan<'a>>),
-    Tree(Option<(Table, std::vec::IntoIter<Vec<u8>>)>),
+    Tree(Option<(Table, Keys)>),
 }
 
 impl<'a> Entries<'a> {
