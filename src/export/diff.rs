@@ -28,6 +28,9 @@ pub enum Difference {
     Changed(u64, u64),
 }
 
+/// Takes a difference: table, key, and what became of the entry.
+pub type Each<'a, E> = dyn FnMut(&str, &[u8], Difference) -> Result<(), E> + 'a;
+
 /// Hands every difference to `each`: table, key, and what became of it.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub enum Difference {
 pub fn diff<E: From<TreeError>>(
     first: Side<'_>,
     second: Side<'_>,
-    each: &mut dyn FnMut(&str, &[u8], Difference) -> Result<(), E>,
+    each: &mut Each<'_, E>,
 ) -> Result<(), E> {
     let mut tables = [first.tables()?, second.tables()?].concat();
     tables.sort();
