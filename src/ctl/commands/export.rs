@@ -15,9 +15,9 @@ use std::path::PathBuf;
 /// Writes the state as a plain tree of files, that any tool can read and copy: a table a folder, an
 /// entry a file.
 ///
-/// A byte of a key that is no letter, no digit and none of _ . , + - = @ : ~ is written as % and two
-/// hexadecimal digits, a dot in front too; a key too long for a name has two files, %K….key and
-/// %K….value. The tree is there whole, or not at all.
+/// A byte of a key that is no letter, no digit and none of _ . , + - = @ : ~ is written as % and
+/// two hexadecimal digits, a dot in front too; a key too long for a name has two files, %K….key
+/// and %K….value. The tree is there whole, or not at all.
 #[derive(Debug, Args)]
 pub struct Export {
     /// Where: a new folder.

@@ -37,7 +37,7 @@ pub enum TreeError {
     #[error("{} is no exported tree: it is not replaced", .0.display())]
     NotATree(PathBuf),
     /// There is nothing that a tree would hold.
-    #[error("{} is no exported tree: it holds no table and does not say that it is empty", .0.display())]
+    #[error("{} is no exported tree: there is no table in it", .0.display())]
     Nothing(PathBuf),
     /// Its description is damaged or of a newer version.
     #[error("{}: {what}", .path.display())]
