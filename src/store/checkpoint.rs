@@ -20,8 +20,11 @@ use std::time::{Duration, Instant};
 /// logged meanwhile.
 const RATE_MIN: f64 = 64e6;
 
-/// Bytes written between two looks at the pace.
-const STRIDE: u64 = 1 << 20;
+/// Bytes written or read back between two looks at the pace: what a save may have to wait for.
+const STRIDE: u64 = 256 << 10;
+
+/// What is written is read back, at the same pace.
+const PASSES: f64 = 2.0;
 
 /// For each byte logged meanwhile, 1 / this many are written: the snapshot is done when this part
 /// of its own size has been logged, at the latest.
@@ -114,12 +117,13 @@ impl Inner {
             pace.written(builder.written());
             Ok::<(), SnapshotError>(())
         })?;
+        let written = builder.written();
         let unpublished = builder.finish()?;
         if let Err(fenced) = self.authority.confirm(self.epoch, Point::Publish(plan.lsn)) {
             self.fence(fenced);
             return Err(fenced.into());
         }
-        Ok(Arc::new(unpublished.publish()?))
+        Ok(Arc::new(unpublished.publish_paced(|read| pace.written(written + read))?))
     }
 }
 
@@ -143,7 +147,7 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Called after each entry with what has been written so far.
+    /// Called again and again with what has been written and read back so far.
     fn written(&mut self, bytes: u64) {
         if !self.paced || bytes < self.next {
             return;
@@ -155,7 +159,7 @@ impl<'a> Pace<'a> {
             // As the log grows, so must the snapshot: at DONE_WITHIN of the live data it is whole.
             let allowed =
                 logged as f64 / DONE_WITHIN + self.started.elapsed().as_secs_f64() * RATE_MIN;
-            if bytes as f64 <= allowed || self.inner.closing.load(Ordering::Acquire) {
+            if bytes as f64 <= allowed * PASSES || self.inner.closing.load(Ordering::Acquire) {
                 return;
             }
             thread::sleep(Duration::from_millis(2));

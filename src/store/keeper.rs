@@ -29,6 +29,9 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How often superseded files are looked at when nothing else happens.
 const PRUNE: Duration = Duration::from_secs(30);
 
+/// How far snapshots stand behind, as nice(1) counts.
+const NICE: i32 = 5;
+
 /// Wakes the keeper. Ringing costs savers one atomic when it is awake.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -151,7 +154,16 @@ fn keeper_loop(inner: &Inner) {
     }
 }
 
+/// Makes this thread give way to savers where both want the same core. Not further: it must come
+/// on beside a busy process, too.
+fn give_way() {
+    let own = rustix::thread::gettid();
+    // Where that is not allowed, snapshots are made all the same.
+    let _ = rustix::process::setpriority_process(Some(own), NICE);
+}
+
 fn checkpoint_loop(inner: &Inner) {
+    give_way();
     let mut pruned = Instant::now();
     while !inner.closing.load(Ordering::Acquire) {
         if inner.checkpoint_due() && inner.queue.stopped().is_none() {
