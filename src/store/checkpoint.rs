@@ -50,6 +50,8 @@ impl Inner {
         let _one_at_a_time = lock(&self.checkpointing);
         let Some((view, plan)) = self.freeze() else { return Ok(None) };
         let outcome = self.write_snapshot(&view, plan, paced);
+        // The last that we have of the old snapshot, when the state lets go of it below.
+        drop(view);
         // The old snapshot and the frozen changes go outside of the lock: that can take long.
         let dropped = {
             let mut state = lock(&self.state);
