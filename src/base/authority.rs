@@ -38,6 +38,12 @@ pub trait Authority: Send + Sync {
         None
     }
 
+    /// Whether [`Authority::confirm`] may wait for others: a disk, a peer, a clock. Groups are then
+    /// confirmed by a thread of their own, one answer for all that were flushed meanwhile.
+    fn may_wait(&self) -> bool {
+        true
+    }
+
     /// Called between a flush and its acknowledgement, and before other effects. May block: that
     /// holds back acknowledgements, while later groups are flushed already.
     ///
@@ -51,6 +57,10 @@ pub trait Authority: Send + Sync {
 pub struct Local;
 
 impl Authority for Local {
+    fn may_wait(&self) -> bool {
+        false
+    }
+
     fn confirm(&self, _epoch: Epoch, _point: Point) -> Result<(), Fenced> {
         Ok(())
     }

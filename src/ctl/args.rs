@@ -3,6 +3,8 @@
 //! `-h` is Slurm's: no header lines. Help is `--help` only.
 
 use crate::ctl::commands::apply::Apply;
+use crate::ctl::commands::backup::Backup;
+use crate::ctl::commands::backups::Backups;
 use crate::ctl::commands::compact::Compact;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
@@ -14,6 +16,7 @@ use crate::ctl::commands::pages::{Completion, Man};
 use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
 use crate::ctl::commands::repair::Repair;
+use crate::ctl::commands::restore::Restore;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
 use crate::ctl::commands::status::Status;
 use crate::ctl::commands::verify::Verify;
@@ -114,6 +117,12 @@ pub enum Command {
     Prune(Prune),
     /// Make a snapshot, and delete what it supersedes.
     Compact(Compact),
+    /// Make a backup in a repository.
+    Backup(Backup),
+    /// List the backups in a repository.
+    Backups(Backups),
+    /// Make a backup a store again.
+    Restore(Restore),
     /// Say what would make a damaged store open again; with --apply, do it.
     Repair(Repair),
     /// Print a shell's completions.

@@ -7,22 +7,19 @@
 //!   ([`AppendError::Flush`], nobody knows what is on disk; no further group may be written).
 //! - LSNs are dense, times never go back, every group links to its predecessor.
 
-use crate::base::limits::{BLOCK, GROUP_TARGET, SEGMENT_MAX};
+use crate::base::limits::{BLOCK, SEGMENT_MAX};
 use crate::base::{Chain, Epoch, Lsn, Nanos, SegmentId};
 use crate::disk::{AlignedBuf, Site};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{GroupHeader, Kind, Seal, align_up, group};
-use crate::log::{Pace, Payload, Prepared};
+use crate::log::{Pace, Prepared};
 use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc;
 
 /// From this size of group on, its link is computed by the hasher thread while it is flushed.
-const HASH_ASIDE: usize = 64 << 10;
-
-/// From this size on, a group's own buffer stays in memory with its values, instead of a copy.
-const SHARE: usize = 256 << 10;
+const HASH_ASIDE: usize = 24 << 10;
 
 /// Nanoseconds after which groups show in the file's length (see [`Appender::stamp`]): shorter than
 /// any two listings of a copier are apart, and seldom enough to cost savers nothing.
@@ -112,8 +109,6 @@ pub struct Appender {
     watermark: Lsn,
     time: Nanos,
     link: Link,
-    buffer: Arc<AlignedBuf>,
-    payload_len: usize,
     hasher: Option<mpsc::Sender<Job>>,
     stamped: Nanos,
     stamps: u64,
@@ -142,8 +137,6 @@ impl Appender {
             watermark: end.lsn,
             time: end.time,
             link: Link::Known(end.chain),
-            buffer: Arc::new(AlignedBuf::with_capacity(BLOCK)),
-            payload_len: 0,
             hasher,
             stamped: Nanos::default(),
             stamps: 0,
@@ -224,7 +217,7 @@ impl Appender {
     }
 
     /// Writes and flushes a group of `saves` saves, whose bytes stand in `group` behind room for a
-    /// header. There must be room for it in the log.
+    /// header; returns what was written, too. There must be room for it in the log.
     ///
     /// # Errors
     /// [`AppendError::Flush`]; [`AppendError::Room`] where nothing was written.
@@ -233,27 +226,8 @@ impl Appender {
         group: AlignedBuf,
         saves: u32,
         now: Nanos,
-    ) -> Result<Flushed, AppendError> {
+    ) -> Result<(Flushed, Arc<AlignedBuf>), AppendError> {
         self.write(Kind::Saves, saves, now, group)
-    }
-
-    /// A buffer for the next group, warm if there is one.
-    pub fn spare(&mut self) -> AlignedBuf {
-        let spare = Arc::get_mut(&mut self.buffer).map(std::mem::take).unwrap_or_default();
-        // One large save must not hold its memory for ever.
-        if spare.capacity() > 2 * GROUP_TARGET { AlignedBuf::default() } else { spare }
-    }
-
-    /// The saves of the last group: a copy, or for a large one the buffer itself, which is then not
-    /// used again.
-    #[must_use]
-    pub fn payload(&self) -> Payload {
-        let (start, len) = (group::HEADER_LEN, self.payload_len);
-        if len < SHARE {
-            Payload::Copy(self.buffer[start..][..len].to_vec())
-        } else {
-            Payload::Shared { buffer: Arc::clone(&self.buffer), start, len }
-        }
     }
 
     /// Writes and flushes the start of an epoch, with the seal of what came before.
@@ -264,7 +238,7 @@ impl Appender {
         let mut group = AlignedBuf::with_capacity(BLOCK);
         group.resize(group::HEADER_LEN);
         group.extend_from_slice(&seal.encode());
-        self.write(Kind::EpochStart, 0, now, group)
+        Ok(self.write(Kind::EpochStart, 0, now, group)?.0)
     }
 
     fn write(
@@ -273,7 +247,7 @@ impl Appender {
         saves: u32,
         now: Nanos,
         mut buffer: AlignedBuf,
-    ) -> Result<Flushed, AppendError> {
+    ) -> Result<(Flushed, Arc<AlignedBuf>), AppendError> {
         // Before anything else changes: a failure here has written nothing.
         if self.stamp_due(now) {
             self.grow(now).map_err(AppendError::Room)?;
@@ -294,36 +268,36 @@ impl Appender {
         buffer.pad_to_block();
         assert!(self.offset + header.disk_len() <= self.room, "room is made before");
         assert_eq!(buffer.len() as u64, header.disk_len());
-        self.buffer = Arc::new(buffer);
-        self.payload_len = header.payload_len as usize;
-        self.start_link(whole);
+        let buffer = Arc::new(buffer);
+        self.start_link(&buffer, whole);
         self.unstamped = true;
         // The acknowledgement of every save in the group rests on this flush.
         self.active
             .file
-            .write_durable(&self.buffer, self.offset, Site::Group)
+            .write_durable(&buffer, self.offset, Site::Group)
             .map_err(AppendError::Flush)?;
         self.offset += header.disk_len();
         self.lsn = header.last_lsn();
         self.time = header.time;
-        Ok(Flushed {
+        let flushed = Flushed {
             first_lsn: header.first_lsn,
             last_lsn: self.lsn,
             time: header.time,
             bytes: header.disk_len(),
-        })
+        };
+        Ok((flushed, buffer))
     }
 
-    fn start_link(&mut self, whole: usize) {
+    fn start_link(&mut self, buffer: &Arc<AlignedBuf>, whole: usize) {
         if let Some(hasher) = self.hasher.as_ref().filter(|_| whole >= HASH_ASIDE) {
             let (answer, receiver) = mpsc::sync_channel(1);
-            let job = HashJob { buffer: Arc::clone(&self.buffer), len: whole, answer };
+            let job = HashJob { buffer: Arc::clone(buffer), len: whole, answer };
             if hasher.send(Job::Hash(job)).is_ok() {
                 self.link = Link::Computing(receiver);
                 return;
             }
         }
-        let (header, payload) = self.buffer[..whole].split_at(group::HEADER_LEN);
+        let (header, payload) = buffer[..whole].split_at(group::HEADER_LEN);
         self.link = Link::Known(Chain::of(header, payload));
     }
 

@@ -8,13 +8,15 @@
 //!   flushed, so a good group proves that everything before it was durable.
 
 mod appender;
+mod buffers;
 mod groups;
 mod pace;
 mod payload;
 mod prepare;
 
 pub use appender::{AppendError, Appender, Flushed, HashJob, Job, Position};
+pub use buffers::Buffers;
 pub use groups::{Groups, Stop};
 pub use pace::Pace;
-pub use payload::Payload;
+pub use payload::{Payload, Written};
 pub use prepare::{Prepared, prepare};

@@ -1,9 +1,9 @@
 //! Group commit: saves of many threads share one flush.
 //!
 //! A *round* collects saves while the round before is being flushed. Whoever holds the *lead* takes
-//! the collecting round, writes it once, and hands the lead on: to the first thread that waits in
-//! the next round, or to the flusher thread if only tickets are in it. Then it asks the authority
-//! (the gate), and wakes exactly its round.
+//! the collecting round, writes it once, and hands the lead on: to a thread that waits in the next
+//! round, or to the flusher thread, which keeps it as long as saves come. Then the authority (the
+//! gate) is asked, and exactly the round is woken.
 //!
 //! ```text
 //! collecting --lead taken--> flushing --flushed--> confirming --+--> done: Ok(first lsn)
@@ -14,25 +14,22 @@
 //! - At most one lead; rounds are flushed in the order in which they were opened.
 //! - A round is done once, for all its saves alike, and only after its flush and its confirmation.
 
-use crate::base::Lsn;
 use crate::base::limits::GROUP_TARGET;
 use crate::disk::AlignedBuf;
 use crate::format::group;
-use crate::store::error::{Poison, Refusal, SaveError};
+use crate::store::error::{Poison, Refusal};
+use crate::store::round::{Round, Ticket};
 use rustix::thread::futex;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::task::{Context, Poll, Waker};
-
-/// How a round ended: the LSN of its first save, or why there is none.
-pub type Outcome = Result<Lsn, SaveError>;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// A word that threads sleep on until it is set. Setting it costs a system call only if somebody
 /// sleeps.
 #[derive(Debug, Default)]
 pub struct Signal(AtomicU32);
+
+/// So many savers at once keep the flusher busy.
+pub const CROWD: u32 = 4;
 
 const UNSET: u32 = 0;
 const SET: u32 = 1;
@@ -66,81 +63,13 @@ impl Signal {
     }
 }
 
-/// Saves that share one flush.
-#[derive(Debug, Default)]
-pub struct Round {
-    outcome: OnceLock<Outcome>,
-    done: Signal,
-    lead: Signal,
-    wakers: Mutex<Vec<Waker>>,
-}
-
-impl Round {
-    /// Ends the round and wakes everybody in it.
-    pub fn finish(&self, outcome: Outcome) {
-        assert!(self.outcome.set(outcome).is_ok(), "a round is done once");
-        self.done.set();
-        let wakers = std::mem::take(&mut *self.wakers.lock().expect("no panic under this lock"));
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    fn outcome(&self, index: u64) -> Option<Outcome> {
-        self.outcome.get().map(|outcome| outcome.clone().map(|first| first.plus(index)))
-    }
-}
-
-/// A save on its way. Dropping it changes nothing: the save goes on.
-#[derive(Debug)]
-pub struct Ticket {
-    round: Arc<Round>,
-    index: u64,
-}
-
-impl Ticket {
-    /// Sleeps until the save is durable.
-    ///
-    /// # Errors
-    /// [`SaveError`].
-    pub fn wait(self) -> Result<Lsn, SaveError> {
-        self.round.done.wait();
-        self.round.outcome(self.index).expect("done rounds have an outcome")
-    }
-
-    /// The outcome, if there is one already.
-    #[must_use]
-    pub fn poll_now(&self) -> Option<Result<Lsn, SaveError>> {
-        self.round.outcome(self.index)
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Lsn, SaveError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.round.outcome(self.index) {
-            return Poll::Ready(outcome);
-        }
-        let mut wakers = self.round.wakers.lock().expect("no panic under this lock");
-        // The round may have ended before the lock: then nobody would wake this task.
-        if let Some(outcome) = self.round.outcome(self.index) {
-            return Poll::Ready(outcome);
-        }
-        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            wakers.push(context.waker().clone());
-        }
-        Poll::Pending
-    }
-}
-
 /// What a saver has to do after its save is in a round.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Take the lead now.
     Lead,
-    /// Nothing: wait for the round.
+    /// Wait for the round, or until the lead is offered.
     Follow,
-    /// Wait until the lead is handed over, then take it.
-    Next,
 }
 
 #[derive(Debug, Default)]
@@ -149,9 +78,8 @@ struct Collecting {
     saves: u32,
     /// The saves' bytes, behind room for a group's header: each saver copies its own.
     group: AlignedBuf,
-    /// Somebody will take this round: the one who has the lead already, or a thread in it that
-    /// waits for the lead.
-    has_leader: bool,
+    /// Of these, saves that a thread waits in, which can take the lead.
+    savers: u32,
     /// Somebody holds the lead.
     led: bool,
     /// The store is closing: what waits is flushed, nothing more is taken.
@@ -200,31 +128,18 @@ impl Queue {
         if queue.stopping {
             return Err(Refusal::Closed);
         }
-        let ticket = Ticket { round: Arc::clone(&queue.round), index: u64::from(queue.saves) };
+        let ticket = Ticket::new(Arc::clone(&queue.round), u64::from(queue.saves));
         if queue.saves == 0 {
             queue.group.clear();
             queue.group.resize(group::HEADER_LEN);
         }
         queue.group.extend_from_slice(save);
         queue.saves += 1;
-        self.joined.fetch_add(1, Ordering::Relaxed);
-        let part = if !queue.led {
-            queue.led = true;
-            // Whoever joins before the leader takes the round is not to wait for its lead.
-            queue.has_leader = true;
-            Part::Lead
-        } else if blocking && !queue.has_leader {
-            queue.has_leader = true;
-            Part::Next
-        } else {
-            Part::Follow
-        };
+        queue.savers += u32::from(blocking);
+        self.joined.store(queue.saves, Ordering::Relaxed);
+        let part = if queue.led { Part::Follow } else { Part::Lead };
+        queue.led = true;
         Ok((ticket, part))
-    }
-
-    /// Waits in the round of `ticket` until its lead is handed over.
-    pub fn await_lead(&self, ticket: &Ticket) {
-        ticket.round.lead.wait();
     }
 
     /// Saves in the collecting round, as far as can be told without the lock.
@@ -232,42 +147,50 @@ impl Queue {
         self.joined.load(Ordering::Relaxed)
     }
 
-    /// Takes the collecting round; the next one collects in `spare` from now on. Only the leader
-    /// calls this.
-    pub fn take(&self, spare: AlignedBuf) -> Taken {
+    /// Takes the collecting round; the next one collects in a `spare` buffer. `None`: nobody is
+    /// in it, and the lead is given back. Only the leader calls this.
+    pub fn take(&self, spare: impl FnOnce() -> AlignedBuf) -> Option<Taken> {
         let mut queue = self.collecting.lock().expect("no panic under this lock");
         assert!(queue.led, "only the leader takes");
-        queue.has_leader = false;
+        if queue.saves == 0 {
+            self.release(queue);
+            return None;
+        }
+        queue.savers = 0;
         let taken = Taken {
             round: std::mem::take(&mut queue.round),
             saves: std::mem::take(&mut queue.saves),
-            group: std::mem::replace(&mut queue.group, spare),
+            group: std::mem::replace(&mut queue.group, spare()),
         };
         self.joined.store(0, Ordering::Relaxed);
         drop(queue);
         if taken.group.len() > GROUP_TARGET / 2 {
             self.room.notify_all();
         }
-        taken
+        Some(taken)
     }
 
-    /// Hands the lead to the next round, if there is one.
-    pub fn hand_on(&self) {
-        let mut queue = self.collecting.lock().expect("no panic under this lock");
+    /// Hands the lead on, after a group of `saves`: to somebody in the next round, or to the
+    /// flusher thread. That one is handed rounds in which nobody waits and, if there is one, those
+    /// of a crowd: it goes on to the next round at once, while a saver must be woken first.
+    pub fn hand_on(&self, saves: u32, to_flusher: bool) {
+        let queue = self.collecting.lock().expect("no panic under this lock");
         if queue.saves == 0 {
-            queue.led = false;
-            drop(queue);
-            self.room.notify_all();
-        } else if queue.has_leader {
-            let next = Arc::clone(&queue.round);
-            drop(queue);
-            next.lead.set();
-        } else {
-            // As in `push`: the flusher is the one who leads this round.
-            queue.has_leader = true;
+            self.release(queue);
+        } else if queue.savers == 0 || to_flusher && saves + queue.saves >= CROWD {
             drop(queue);
             self.flusher.set();
+        } else {
+            let next = Arc::clone(&queue.round);
+            drop(queue);
+            next.offer_lead();
         }
+    }
+
+    fn release(&self, mut queue: MutexGuard<'_, Collecting>) {
+        queue.led = false;
+        drop(queue);
+        self.room.notify_all();
     }
 
     /// Lets the saves that wait be flushed, refuses new ones, and keeps the lead for ever.

@@ -8,12 +8,13 @@
 use crate::base::{Authority, Epoch, Fenced, Id, Lsn, Point, SegmentId};
 use crate::disk::{Disk, File};
 use crate::format::{SegmentHeader, group};
-use crate::log::{AppendError, Appender, Job, Payload, Position, Prepared, prepare};
-use crate::store::commit::{Queue, Signal, Taken};
+use crate::log::{AppendError, Appender, Buffers, Job, Position, Prepared, Written, prepare};
+use crate::store::commit::{CROWD, Queue, Signal, Taken};
 use crate::store::control::ControlFile;
 use crate::store::error::{Poison, Refusal, SaveError};
 use crate::store::keeper::Bell;
 use crate::store::options::Options;
+use crate::store::round::Round;
 use crate::store::state::View;
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -36,7 +37,7 @@ const SEGMENT_ENOUGH: u64 = 16 << 20;
 /// A group that is flushed and not yet applied.
 #[derive(Debug)]
 pub(crate) struct FlushedGroup {
-    payload: Arc<Payload>,
+    written: Written,
     saves: u64,
     after: Position,
     bytes: u64,
@@ -101,6 +102,9 @@ pub(crate) struct Inner {
     pub applier: Signal,
     /// Computes links of large groups.
     pub hasher: Option<mpsc::Sender<Job>>,
+    /// Asks the authority for the flusher, where that may wait.
+    pub acknowledger: Option<mpsc::Sender<Gate>>,
+    pub buffers: Buffers,
     pub counters: Counters,
     /// Held as long as the store is open: nobody else writes here.
     pub lock: Arc<dyn File>,
@@ -131,6 +135,26 @@ impl Followers {
     }
 }
 
+/// A round that is flushed, or failed to be, and whose members wait.
+pub(crate) struct FlushedRound {
+    round: Arc<Round>,
+    saves: u32,
+    flushed: Result<Lsn, SaveError>,
+}
+
+/// Work for the acknowledger.
+pub(crate) enum Gate {
+    /// Ask, and wake the members.
+    Round(FlushedRound),
+    /// No more work comes.
+    Stop,
+}
+
+/// Ends a round whose last save has the LSN in `outcome`.
+fn finish(round: &Round, saves: u32, outcome: Result<Lsn, SaveError>) {
+    round.finish(outcome.map(|last| Lsn(last.0 + 1 - u64::from(saves))), saves);
+}
+
 /// Locks, where a panic of another thread under the lock is a bug of ours.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic under this lock")
@@ -156,20 +180,77 @@ impl Inner {
     }
 
     fn lead_round(&self) {
+        if let Some(round) = self.flush_round() {
+            // The next group may be flushed while this one waits at the gate.
+            self.queue.hand_on(round.saves, self.options.background);
+            self.conclude(round);
+        }
+    }
+
+    /// The flusher's part: leads round after round while many save at once, and gives the lead
+    /// back when they no longer do. The next group is written as soon as one is; a saver would have
+    /// to be woken first, which takes as long as the disk.
+    pub fn lead_crowd(&self) {
+        while let Some(round) = self.flush_round() {
+            let crowd = round.saves >= CROWD;
+            if !crowd {
+                self.queue.hand_on(round.saves, true);
+            }
+            match &self.acknowledger {
+                // Only the flusher is never to wait at the gate.
+                Some(acknowledger) => drop(acknowledger.send(Gate::Round(round))),
+                None => self.conclude(round),
+            }
+            if !crowd {
+                return;
+            }
+        }
+    }
+
+    /// Flushes the collecting round. `None`: there was nobody in it, and the lead is given back.
+    fn flush_round(&self) -> Option<FlushedRound> {
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
-        let mut taken = self.queue.take(appender.spare());
+        let mut taken = self.queue.take(|| self.buffers.take())?;
         let started = Instant::now();
         let flushed = self.flush(&mut appender, &mut taken);
         appender.pace.learn(taken.saves, self.queue.joined(), started.elapsed());
-        drop(appender);
-        // The next group may be flushed while this one waits at the gate.
-        self.queue.hand_on();
-        let outcome = flushed.and_then(|after| self.confirm(after));
-        let first = Lsn((outcome.as_ref().map_or(0, |last| last.0))
-            .saturating_sub(u64::from(taken.saves).saturating_sub(1)));
-        taken.round.finish(outcome.map(|_| first));
+        Some(FlushedRound { round: taken.round, saves: taken.saves, flushed })
+    }
+
+    /// Confirms a flushed round and wakes everybody in it.
+    fn conclude(&self, round: FlushedRound) {
+        let outcome = round.flushed.and_then(|last| self.confirm(last));
+        finish(&round.round, round.saves, outcome);
         self.after_commit();
+    }
+
+    /// Concludes rounds that the flusher has flushed, until it is told to stop: asks the authority
+    /// once for all that came meanwhile.
+    pub fn acknowledge(&self, gate: &mpsc::Receiver<Gate>) {
+        while let Ok(Gate::Round(first)) = gate.recv() {
+            let mut rounds = vec![first];
+            let mut stop = false;
+            while let (false, Ok(more)) = (stop, gate.try_recv()) {
+                match more {
+                    Gate::Round(round) => rounds.push(round),
+                    Gate::Stop => stop = true,
+                }
+            }
+            let last = rounds.iter().rev().find_map(|round| round.flushed.as_ref().ok());
+            let confirmed = last.map(|last| self.confirm(*last));
+            for round in rounds {
+                let outcome = round.flushed.and_then(|last| match &confirmed {
+                    Some(Err(error)) => Err(error.clone()),
+                    _ => Ok(last),
+                });
+                finish(&round.round, round.saves, outcome);
+            }
+            self.after_commit();
+            if stop {
+                return;
+            }
+        }
     }
 
     fn flush(&self, appender: &mut Appender, taken: &mut Taken) -> Result<Lsn, SaveError> {
@@ -181,15 +262,16 @@ impl Inner {
         let now = (self.options.clock)();
         // Not what is flushed: that may still be waiting at the gate.
         appender.vouch(self.commit_lsn());
-        let flushed =
+        let whole = group.len();
+        let (flushed, buffer) =
             appender.append(group, taken.saves, now).map_err(|error| self.failed(error))?;
         let after = appender.position();
-        let payload = Arc::new(appender.payload());
+        let written = Written::of(buffer, whole, &self.buffers);
         let mut unapplied = lock(&self.flushed);
         unapplied.bytes += flushed.bytes;
         unapplied.saves += u64::from(taken.saves);
         unapplied.groups.push_back(FlushedGroup {
-            payload,
+            written,
             saves: u64::from(taken.saves),
             after,
             bytes: flushed.bytes,
@@ -322,6 +404,7 @@ impl Inner {
     /// as it was when this was called.
     pub fn apply_committed(&self) {
         drop(self.current_state());
+        self.merge_changes();
     }
 
     /// The state at `commit_lsn`.
@@ -335,13 +418,23 @@ impl Inner {
             unapplied.bytes -= group.bytes;
             unapplied.saves -= group.saves;
             drop(unapplied);
-            state.view.active.apply(&group.payload);
+            state.view.active.apply(&Arc::new(group.written.keep(&self.buffers)));
             state.view.lsn = group.after.lsn;
             state.view.time = group.after.time;
             state.position = group.after;
             state.log_bytes += group.bytes;
         }
+        state.view.active.settle();
         state
+    }
+
+    /// Merges what changed into larger runs, while others look at the state.
+    pub fn merge_changes(&self) {
+        let due = || lock(&self.state).view.active.merge_due();
+        while let Some(due) = due() {
+            let run = due.run();
+            lock(&self.state).view.active.merged(due, run);
+        }
     }
 
     /// Whether enough was logged for a snapshot.

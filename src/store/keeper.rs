@@ -6,7 +6,7 @@
 
 use crate::base::limits::BLOCK;
 use crate::log::Job;
-use crate::store::inner::{Inner, lock};
+use crate::store::inner::{Gate, Inner, lock};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -68,13 +68,14 @@ impl Bell {
 pub(crate) fn start(
     inner: &Arc<Inner>,
     jobs: mpsc::Receiver<Job>,
+    gate: Option<mpsc::Receiver<Gate>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(format!("statedir-{name}")).spawn(body)
     };
     let (applier, flusher, keeper, pruner) =
         (Arc::clone(inner), Arc::clone(inner), Arc::clone(inner), Arc::clone(inner));
-    Ok(vec![
+    let mut threads = vec![
         // Apart from the applier: a saver may wait for a link.
         spawn(
             "hasher",
@@ -91,7 +92,12 @@ pub(crate) fn start(
         spawn("flusher", Box::new(move || flush_loop(&flusher)))?,
         spawn("keeper", Box::new(move || keeper_loop(&keeper)))?,
         spawn("checkpoint", Box::new(move || checkpoint_loop(&pruner)))?,
-    ])
+    ];
+    if let Some(gate) = gate {
+        let inner = Arc::clone(inner);
+        threads.push(spawn("gate", Box::new(move || inner.acknowledge(&gate)))?);
+    }
+    Ok(threads)
 }
 
 /// Leads rounds that no thread waits in.
@@ -102,7 +108,7 @@ fn flush_loop(inner: &Inner) {
             if inner.closing.load(Ordering::Acquire) {
                 return;
             }
-            inner.lead();
+            inner.lead_crowd();
         }
     }
 }

@@ -4,10 +4,11 @@
 //! not show.
 
 use crate::snapshot::{self, SnapshotError};
-use crate::store::state::{Changes, Key, Slice, View};
+use crate::store::runs::Change;
+use crate::store::runs::Runs;
+use crate::store::slice::Slice;
+use crate::store::state::View;
 use std::cmp::Ordering;
-use std::iter::Peekable;
-use std::ops::Bound;
 
 /// Key and value, borrowed from the view.
 type Pair<'a> = (&'a [u8], &'a [u8]);
@@ -15,21 +16,19 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 /// One entry, borrowed from the view.
 pub type Entry<'a> = Result<(&'a [u8], &'a [u8]), SnapshotError>;
 
-type ChangeRange<'a> = Peekable<Box<dyn Iterator<Item = (&'a Key, &'a Option<Slice>)> + 'a>>;
-
 /// Entries of a table from a prefix on. Ends after the first error.
 pub struct Scan<'a> {
     base: Option<snapshot::Scan<'a>>,
     head: Option<(&'a [u8], &'a [u8])>,
     changes: Layers<'a>,
-    change: Option<Change<'a>>,
+    change: Option<Next<'a>>,
     prefix: &'a [u8],
     failed: bool,
 }
 
 /// The next change: what most entries of the snapshot are compared with, once each.
 #[derive(Clone, Copy)]
-struct Change<'a> {
+struct Next<'a> {
     /// The beginning of the key: nearly every comparison ends here.
     begins: u64,
     key: &'a [u8],
@@ -38,12 +37,10 @@ struct Change<'a> {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(view: &'a View, table: &'a str, prefix: &'a [u8]) -> Scan<'a> {
-        let mut changes = Layers(
-            [&view.active, &view.frozen]
-                .into_iter()
-                .filter_map(|changes| range(changes, table, prefix))
-                .collect(),
-        );
+        let both = [&view.active, &view.frozen].into_iter();
+        let runs = both.filter_map(|changes| changes.table(table)).flat_map(Runs::newest_first);
+        let runs = runs.map(|run| within(run, prefix)).filter(|run| !run.is_empty());
+        let mut changes = Layers(runs.collect());
         Scan {
             base: view.base.as_ref().map(|base| base.scan(table, prefix)),
             head: None,
@@ -103,21 +100,23 @@ impl<'a> Iterator for Scan<'a> {
     }
 }
 
-/// Changes of one table, newest layer first.
-struct Layers<'a>(Vec<ChangeRange<'a>>);
+/// What is left of each run of changes to one table, newest first.
+struct Layers<'a>(Vec<&'a [Change]>);
 
 impl<'a> Layers<'a> {
-    /// The change with the least key, by the newest layer that has it.
-    fn next(&mut self) -> Option<Change<'a>> {
-        let least = self.0.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| &***key));
-        let key = least.min()?;
-        let mut newest: Option<&'a Option<Slice>> = None;
-        for layer in &mut self.0 {
-            if let Some((_, value)) = layer.next_if(|(other, _)| ***other == *key) {
-                newest = newest.or(Some(value));
+    /// The change with the least key, by the newest run that has it.
+    fn next(&mut self) -> Option<Next<'a>> {
+        let key: &'a [u8] = self.0.iter().map(|run| &*run[0].key).min()?;
+        let mut newest: Option<&'a Change> = None;
+        self.0.retain_mut(|run| {
+            if *run[0].key == *key {
+                newest = newest.or(Some(&run[0]));
+                *run = &run[1..];
             }
-        }
-        Some(Change { begins: begins(key), key, value: newest.and_then(Option::as_ref) })
+            !run.is_empty()
+        });
+        let value = newest.and_then(|change| change.value.as_ref());
+        Some(Next { begins: begins(key), key, value })
     }
 }
 
@@ -132,16 +131,14 @@ fn begins(key: &[u8]) -> u64 {
 }
 
 #[inline]
-fn order(key: &[u8], change: &Change<'_>) -> Ordering {
+fn order(key: &[u8], change: &Next<'_>) -> Ordering {
     begins(key).cmp(&change.begins).then_with(|| key.cmp(change.key))
 }
 
-fn range<'a>(changes: &'a Changes, table: &str, prefix: &'a [u8]) -> Option<ChangeRange<'a>> {
-    let from = (Bound::Included(prefix), Bound::Unbounded);
-    let range = changes.table(table)?.range::<_, [u8]>(from);
-    let within = range.take_while(move |(key, _)| key.starts_with(prefix));
-    let boxed: Box<dyn Iterator<Item = _>> = Box::new(within);
-    Some(boxed.peekable())
+/// The part of a run whose keys start with `prefix`.
+fn within<'a>(run: &'a [Change], prefix: &[u8]) -> &'a [Change] {
+    let run = &run[run.partition_point(|change| *change.key < *prefix)..];
+    &run[..run.partition_point(|change| change.key.starts_with(prefix))]
 }
 
 #[cfg(test)]
@@ -163,7 +160,7 @@ mod tests {
         ];
         for (i, key) in keys.iter().enumerate() {
             for (j, other) in keys.iter().enumerate() {
-                let change = Change { begins: begins(other), key: other, value: None };
+                let change = Next { begins: begins(other), key: other, value: None };
                 assert_eq!(order(key, &change), i.cmp(&j), "{key:?} {other:?}");
             }
         }

@@ -10,7 +10,7 @@ use crate::base::{Authority, Epoch, SegmentId};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
 use crate::format::{Ancestor, FileName, Seal, names};
-use crate::log::{AppendError, Appender, prepare};
+use crate::log::{AppendError, Appender, Buffers, prepare};
 use crate::store::commit::{Queue, Signal};
 use crate::store::control::{Adoption, ControlFile, random_id};
 use crate::store::create::check_mode;
@@ -101,6 +101,8 @@ pub(crate) fn start(
     let segment_next = (options.segment_min * 2).min(options.segment_max);
     let live_bytes = recovered.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
     let tables = recovered.view.table_names().into_iter().map(Into::into).collect();
+    let asks_aside = options.background && authority.may_wait();
+    let (acknowledger, gate) = asks_aside.then(mpsc::channel).unzip();
     let inner = Arc::new(Inner {
         state: Mutex::new(State {
             view: recovered.view,
@@ -131,11 +133,13 @@ pub(crate) fn start(
         closing: AtomicBool::new(false),
         applier: Signal::default(),
         hasher,
+        acknowledger,
+        buffers: Buffers::default(),
         counters: Counters::default(),
         lock,
     });
     let threads = if inner.options.background {
-        keeper::start(&inner, receiver).map_err(OpenError::io("threads"))?
+        keeper::start(&inner, receiver, gate).map_err(OpenError::io("threads"))?
     } else {
         Vec::new()
     };
@@ -175,8 +179,12 @@ fn flush_copy(disk: &dyn Disk, directory: &Directory) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Takes the directory's lock.
-pub(crate) fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
+/// Takes the directory's lock, as an open for writing does: nobody writes it while the file is
+/// open.
+///
+/// # Errors
+/// [`OpenError::Locked`], and others of the file system.
+pub fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
     let opened = match disk.open(names::LOCK, Access::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match disk.open(names::LOCK, Access::Create) {

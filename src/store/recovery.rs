@@ -12,11 +12,12 @@ use crate::format::{Control, FormatError, Ops, names};
 use crate::log::{Payload, Position};
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::beyond::Beyond;
+use crate::store::changes::Changes;
 use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
 use crate::store::doubt::{self, Doubt};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
-use crate::store::state::{Changes, View};
+use crate::store::state::View;
 use crate::store::walk::{Seals, Walk, Walked, genesis};
 use std::io;
 use std::sync::Arc;
@@ -449,6 +450,7 @@ impl Recovery<'_> {
     }
 
     fn outcome(self, view: &mut View, end: Position, log_bytes: u64) -> Outcome {
+        view.active.settle();
         Outcome { view: std::mem::take(view), end, log_bytes, doubt: None, report: self.report }
     }
 

@@ -7,16 +7,17 @@ use crate::format::Batch;
 use crate::log::Job;
 use crate::snapshot::SnapshotError;
 use crate::store::checkpoint::CheckpointError;
-use crate::store::commit::{Part, Ticket};
+use crate::store::commit::Part;
 use crate::store::create;
 use crate::store::error::{OpenError, ReadError, Refusal, SaveError};
 use crate::store::follow::Follower;
 use crate::store::history::{self, At, History};
-use crate::store::inner::Inner;
+use crate::store::inner::{Gate, Inner};
 use crate::store::open;
 use crate::store::options::Options;
 use crate::store::recovery::{Report, Writer};
 use crate::store::retention::Deleted;
+use crate::store::round::{Ticket, Woken};
 use crate::store::state::View;
 use std::collections::BTreeSet;
 use std::io;
@@ -172,13 +173,8 @@ impl Store {
         let (ticket, part) = self.inner.queue.push(&save, true).map_err(SaveError::Refused)?;
         // Its bytes are in the group.
         drop(save);
-        match part {
-            Part::Lead => self.inner.lead(),
-            Part::Next => {
-                self.inner.queue.await_lead(&ticket);
-                self.inner.lead();
-            }
-            Part::Follow => {}
+        if part == Part::Lead || ticket.round().wait_to_lead() == Woken::Lead {
+            self.inner.lead();
         }
         ticket.wait()
     }
@@ -195,7 +191,7 @@ impl Store {
         match part {
             Part::Lead if self.inner.options.background => self.inner.queue.flusher.set(),
             Part::Lead => self.inner.lead(),
-            Part::Next | Part::Follow => {}
+            Part::Follow => {}
         }
         Ok(ticket)
     }
@@ -326,6 +322,10 @@ impl Store {
         if let Some(hasher) = &inner.hasher {
             // The hasher is there until it is told to stop.
             drop(hasher.send(Job::Stop));
+        }
+        if let Some(acknowledger) = &inner.acknowledger {
+            // Behind everything that was flushed.
+            drop(acknowledger.send(Gate::Stop));
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

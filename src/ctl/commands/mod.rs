@@ -1,6 +1,8 @@
 //! One file per command, or per family of commands.
 
 pub mod apply;
+pub mod backup;
+pub mod backups;
 pub mod compact;
 pub mod du;
 pub mod dump;
@@ -12,6 +14,7 @@ pub mod pages;
 pub mod prune;
 pub mod put;
 pub mod repair;
+pub mod restore;
 pub mod snapshot;
 pub mod status;
 pub mod verify;
@@ -44,6 +47,9 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Snapshot(snapshot) => snapshot.run(session, output),
         Command::Prune(prune) => prune.run(session, output),
         Command::Compact(compact) => compact.run(session, output),
+        Command::Backup(backup) => backup.run(session, output),
+        Command::Backups(backups) => backups.run(session, output),
+        Command::Restore(restore) => restore.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),
         Command::Man(man) => man.run(output),

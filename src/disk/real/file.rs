@@ -17,7 +17,7 @@ use crate::disk::whole::uninterrupted;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,6 +144,10 @@ impl File for RealFile {
 
     fn sync(&self, _site: Site) -> io::Result<()> {
         uninterrupted(|| Ok(rustix::fs::fdatasync(&self.fd)?))
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 
     fn len(&self) -> io::Result<u64> {
