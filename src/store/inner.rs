@@ -12,6 +12,7 @@ use crate::log::{AppendError, Appender, Buffers, Job, Position, Prepared, Writte
 use crate::store::commit::{CROWD, Queue, Signal, Taken};
 use crate::store::control::ControlFile;
 use crate::store::error::{Poison, Refusal, SaveError};
+use crate::store::keeper::Alarm;
 use crate::store::keeper::Bell;
 use crate::store::options::Options;
 use crate::store::round::Round;
@@ -97,6 +98,7 @@ pub(crate) struct Inner {
     pub tables: RwLock<HashSet<Box<str>>>,
     pub checkpointing: Mutex<()>,
     pub bell: Bell,
+    pub alarm: Alarm,
     pub closing: AtomicBool,
     /// Applies what is committed.
     pub applier: Signal,
@@ -387,6 +389,7 @@ impl Inner {
 
     /// Sees to it that what was committed is applied soon, by somebody else if it is much.
     fn after_commit(&self) {
+        self.alarm.logged(self.counters.log_bytes.load(Ordering::Relaxed));
         self.followers.wake();
         self.bell.active();
         let (saves, bytes) = {
@@ -439,7 +442,17 @@ impl Inner {
 
     /// Whether enough was logged for a snapshot.
     pub fn checkpoint_due(&self) -> bool {
-        let state = self.current_state();
+        self.until_due() == 0
+    }
+
+    /// Bytes to be logged until a snapshot is due.
+    pub fn until_due(&self) -> u64 {
+        let logged = self.current_state().log_bytes;
+        self.due().saturating_sub(logged)
+    }
+
+    /// Bytes of log that a snapshot is due at.
+    fn due(&self) -> u64 {
         let live = self.live_bytes.load(Ordering::Relaxed);
         #[expect(
             clippy::cast_precision_loss,
@@ -447,7 +460,7 @@ impl Inner {
             clippy::cast_sign_loss
         )]
         let wanted = (live as f64 * self.options.snapshot_ratio) as u64;
-        state.log_bytes >= wanted.max(self.options.snapshot_min_bytes)
+        wanted.max(self.options.snapshot_min_bytes)
     }
 }
 

@@ -135,7 +135,7 @@ impl Inner {
 
     /// Deletes what the rules let go.
     pub fn prune(&self) -> io::Result<Vec<Deleted>> {
-        let directory = Directory::read(self.disk.as_ref())?;
+        let directory = Directory::skim(self.disk.as_ref())?;
         let short_of_space = self.short_of_space();
         let mut gone = decide(&directory, &rules(&self.options, short_of_space));
         // A segment that was found prepared and empty at the last rotation is ours to keep.
@@ -168,16 +168,18 @@ impl Inner {
                 done.push(file);
             }
         }
+        self.set_alarm();
         for file in nameless {
             self.dissolve(file.as_ref(), short_of_space)?;
         }
         Ok(done)
     }
 
-    /// Frees the room of a deleted file in small steps: at once it would hold up savers.
+    /// Frees the room of a deleted file in small steps: at once it would hold up savers. Without
+    /// pauses if there is something more urgent.
     fn dissolve(&self, file: &dyn File, hurry: bool) -> io::Result<()> {
         while file.dissolve(DISSOLVE)? {
-            if !hurry && !self.closing.load(Ordering::Acquire) {
+            if !hurry && !self.alarm.went_off() && !self.closing.load(Ordering::Acquire) {
                 thread::sleep(DISSOLVE_PAUSE);
             }
         }
