@@ -61,11 +61,13 @@ impl Inner {
                     self.live_bytes.store(live, Ordering::Relaxed);
                     let log_before = mem::take(&mut state.log_before);
                     state.log_bytes -= log_before;
+                    self.throttle.snapshotted(log_before);
                     let frozen = mem::take(&mut state.view.frozen);
                     let base = state.view.base.replace(Arc::clone(snapshot));
                     Some((frozen, base))
                 }
-                Err(_) => {
+                Err(error) => {
+                    self.throttle.failed(error.to_string());
                     state.log_before = 0;
                     let later = mem::take(&mut state.view.active);
                     let mut frozen = mem::take(&mut state.view.frozen);
@@ -161,7 +163,9 @@ impl<'a> Pace<'a> {
             // As the log grows, so must the snapshot: at DONE_WITHIN of the live data it is whole.
             let allowed =
                 logged as f64 / DONE_WITHIN + self.started.elapsed().as_secs_f64() * RATE_MIN;
-            if bytes as f64 <= allowed * PASSES || self.inner.closing.load(Ordering::Acquire) {
+            let hurry = self.inner.throttle.backlog() >= self.inner.steps().hurry;
+            let closing = self.inner.closing.load(Ordering::Acquire);
+            if bytes as f64 <= allowed * PASSES || hurry || closing {
                 return;
             }
             thread::sleep(Duration::from_millis(2));

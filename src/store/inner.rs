@@ -17,6 +17,7 @@ use crate::store::keeper::Bell;
 use crate::store::options::Options;
 use crate::store::round::Round;
 use crate::store::state::View;
+use crate::store::throttle::{Steps, Throttle};
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -108,6 +109,8 @@ pub(crate) struct Inner {
     pub acknowledger: Option<mpsc::Sender<Gate>>,
     pub buffers: Buffers,
     pub counters: Counters,
+    /// Slows savers when no snapshot keeps up with them.
+    pub throttle: Throttle,
     /// Held as long as the store is open: nobody else writes here.
     pub lock: Arc<dyn File>,
 }
@@ -209,13 +212,32 @@ impl Inner {
         }
     }
 
+    /// Waits where too much was logged since the last snapshot; whether it had to.
+    fn admit(&self) -> Result<bool, String> {
+        if !self.options.background {
+            return Ok(false);
+        }
+        self.throttle.admit(self.steps(), || self.queue.is_ending())
+    }
+
+    /// What happens at which backlog.
+    pub fn steps(&self) -> Steps {
+        Steps::new(self.due(), self.options.changes_max_bytes)
+    }
+
     /// Flushes the collecting round. `None`: there was nobody in it, and the lead is given back.
     fn flush_round(&self) -> Option<FlushedRound> {
+        // Before any lock is taken: it may take as long as a snapshot does.
+        let admitted = self.admit();
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
         let mut taken = self.queue.take(|| self.buffers.take())?;
         let started = Instant::now();
-        let flushed = self.flush(&mut appender, &mut taken);
+        if admitted == Ok(true) {
+            self.counters.slowed.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
+        }
+        let admitted = admitted.map_err(|why| SaveError::Refused(Refusal::Backlog(why)));
+        let flushed = admitted.and_then(|_| self.flush(&mut appender, &mut taken));
         appender.pace.learn(taken.saves, self.queue.joined(), started.elapsed());
         Some(FlushedRound { round: taken.round, saves: taken.saves, flushed })
     }
@@ -283,6 +305,7 @@ impl Inner {
         self.counters.saves.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         self.counters.log_bytes.fetch_add(flushed.bytes, Ordering::Relaxed);
+        self.throttle.logged(flushed.bytes);
         Ok(flushed.last_lsn)
     }
 

@@ -44,6 +44,7 @@ mod slice;
 mod state;
 pub mod tags;
 pub mod thin;
+mod throttle;
 mod usage;
 mod verify;
 mod walk;

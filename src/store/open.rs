@@ -22,6 +22,7 @@ use crate::store::inner::{Counters, Followers, Inner, State, segment_header};
 use crate::store::keeper::{self, Alarm, Bell};
 use crate::store::options::Options;
 use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
+use crate::store::throttle::Throttle;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock, mpsc};
@@ -137,6 +138,7 @@ pub(crate) fn start(
         acknowledger,
         buffers: Buffers::default(),
         counters: Counters::default(),
+        throttle: Throttle::new(recovered.log_bytes),
         lock,
     });
     let threads = if inner.options.background {
