@@ -288,3 +288,35 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarm_goes_off_once_when_enough_is_logged_and_wakes_who_sleeps() {
+        let alarm = Arc::new(Alarm::default());
+        alarm.set(100);
+        alarm.logged(99);
+        assert!(!alarm.went_off());
+        let (ready, set) = mpsc::channel();
+        let sleeper = thread::spawn({
+            let alarm = Arc::clone(&alarm);
+            move || {
+                alarm.sleeper.get_or_init(thread::current);
+                ready.send(()).unwrap();
+                while !alarm.went_off() {
+                    thread::park();
+                }
+            }
+        });
+        set.recv().unwrap();
+        alarm.logged(100);
+        sleeper.join().unwrap();
+        alarm.logged(1000);
+        assert!(alarm.went_off());
+        alarm.set(u64::MAX);
+        alarm.logged(u64::MAX - 1);
+        assert!(!alarm.went_off());
+    }
+}
