@@ -3,7 +3,7 @@
 //!
 //! | key | value | default |
 //! |---|---|---|
-//! | `AuthKeyFile` | credentials are made with this 0600 file, its owner alone is served, instead of munge | none |
+//! | `AuthKeyFile` | instead of munge: a 0600 file, whose owner alone is served | none |
 //! | `History` | how far back the state can be read, in minutes or as `days-hours` | 1-0 |
 //! | `HistoryRatio` | most room of superseded files, in units of the newest snapshot | 1 |
 //! | `Mode` | `alone`: one controller, on a directory of its own | alone |
@@ -156,7 +156,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "(AuthKeyFile|History|HistoryRatio|Mode|#|=|[0-9.-]|\n| |é)*") {
+        fn no_text_makes_it_panic(
+            text in "(AuthKeyFile|History|HistoryRatio|Mode|#|=|[0-9.-]|\n| |é)*",
+        ) {
             let _ = own(&text);
         }
     }

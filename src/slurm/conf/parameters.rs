@@ -260,8 +260,8 @@ pub const PARAMETERS: &[Parameter] = &[
     p("X11Parameters", Text, ""),
 ];
 
-/// Those that the controller acts on, or hands to its clients as more than text. All others are
-/// shown by `scontrol show config`, are there for slurmd and the clients, and are listed in the log.
+/// Those that the controller acts on. All others are shown by `scontrol show config`, are there for
+/// slurmd and the clients, and are listed in the controller's log.
 pub const ACTED_ON: &[&str] = &[
     "AuthInfo",
     "AuthType",

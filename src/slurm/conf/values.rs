@@ -14,7 +14,7 @@ fn greatest(kind: Kind) -> u64 {
     }
 }
 
-/// A number of that kind: decimal, 0x… or 0…, with k, m, g, t, p (1,024 and so on), or INFINITE.
+/// A number of that kind: decimal, 0x… or 0…, with k, m, g, t, p (1,024 and so on); or INFINITE.
 pub fn number(kind: Kind, text: &str) -> Result<u64, Wanted> {
     let (bad, max) = match kind {
         Kind::U16 => ("a number from 0 to 65535, or INFINITE,", u64::from(u16::MAX)),
