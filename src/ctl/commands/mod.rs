@@ -4,6 +4,7 @@ pub mod apply;
 pub mod backup;
 pub mod backups;
 pub mod compact;
+pub mod delta;
 pub mod du;
 pub mod dump;
 pub mod get;
@@ -49,6 +50,7 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Compact(compact) => compact.run(session, output),
         Command::Backup(backup) => backup.run(session, output),
         Command::Backups(backups) => backups.run(session, output),
+        Command::Delta(delta) => delta.run(session, output),
         Command::Restore(restore) => restore.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),
