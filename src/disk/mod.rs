@@ -9,6 +9,7 @@
 
 mod aligned;
 pub mod fake;
+pub mod folder;
 mod mapping;
 pub mod place;
 mod real;
