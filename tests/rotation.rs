@@ -1,77 +1,19 @@
 //! Rotation while the next segment is still being prepared.
 
+#[allow(dead_code, reason = "every test binary uses a part of it")]
+mod common;
+
+use common::held::{Door, Held};
 use statedir::base::{Local, Lsn};
-use statedir::disk::{Access, Disk, Entry, File, Real, Site, Space};
+use statedir::disk::Real;
 use statedir::{Batch, Options, Reader, Store};
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// A real directory in which the keeper's next segment waits to be made.
-#[derive(Debug)]
-struct SlowKeeper {
-    real: Real,
-    held: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl Disk for SlowKeeper {
-    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
-        let keeper = std::thread::current().name() == Some("statedir-keeper");
-        if keeper && access == Access::Create {
-            let (held, changed) = &*self.held;
-            drop(changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
-        }
-        self.real.open(name, access)
-    }
-
-    fn path(&self) -> &Path {
-        self.real.path()
-    }
-
-    fn list(&self) -> io::Result<Vec<Entry>> {
-        self.real.list()
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.real.remove(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.real.rename(from, to)
-    }
-
-    fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        self.real.link(from, to)
-    }
-
-    fn sync_names(&self, site: Site) -> io::Result<()> {
-        self.real.sync_names(site)
-    }
-
-    fn sync_parent(&self, site: Site) -> io::Result<()> {
-        self.real.sync_parent(site)
-    }
-
-    fn space(&self) -> io::Result<Space> {
-        self.real.space()
-    }
-
-    fn handle(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.real.handle(name)
-    }
-
-    fn mode(&self) -> io::Result<u32> {
-        self.real.mode()
-    }
-
-    fn prewrite_helps(&self) -> bool {
-        self.real.prewrite_helps()
-    }
-
-    fn mapping_helps(&self) -> bool {
-        self.real.mapping_helps()
-    }
+/// Whether it is the keeper who makes a file: the next segment.
+fn by_keeper(_name: &str) -> bool {
+    std::thread::current().name() == Some("statedir-keeper")
 }
 
 fn segments(path: &Path) -> usize {
@@ -87,10 +29,10 @@ fn a_segment_that_is_prepared_too_late_never_hides_acknowledged_saves() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state");
     Store::create(&path, &Options::default()).unwrap();
-    let held = Arc::new((Mutex::new(true), Condvar::new()));
-    let disk = SlowKeeper { real: Real::open(&path).unwrap(), held: Arc::clone(&held) };
+    let held = Held::new(Arc::new(Real::open(&path).unwrap()), by_keeper);
+    held.set(Door::Held);
     let options = Options { segment_min: 64 << 10, segment_max: 64 << 10, ..Options::default() };
-    let store = Store::open_on(Arc::new(disk), options, Arc::new(Local)).unwrap();
+    let store = Store::open_on(Arc::new(held.clone()), options, Arc::new(Local)).unwrap();
     let mut last = Lsn::ZERO;
     let mut save = |until: usize| {
         while segments(&path) < until {
@@ -102,9 +44,7 @@ fn a_segment_that_is_prepared_too_late_never_hides_acknowledged_saves() {
     };
     // Two segments, made by the saver because the keeper is held up with another one.
     save(2);
-    let (flag, changed) = &*held;
-    *flag.lock().unwrap() = false;
-    changed.notify_all();
+    held.set(Door::Open);
     // Now the keeper's is there, and more come into use.
     while segments(&path) < 3 {
         std::thread::sleep(Duration::from_millis(1));

@@ -10,8 +10,10 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("log", &["base", "disk", "format"]),
     ("snapshot", &["base", "disk", "format"]),
     ("store", &["base", "disk", "format", "log", "snapshot"]),
+    // A backup holds a snapshot byte for byte, so that it names its header and its errors.
     ("export", &["base", "disk", "format", "snapshot", "store"]),
-    // The tool names values of the lower layers (LSNs, ops, a snapshot's error).
+    // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
+    // directories of repositories.
     ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),
 ];
 

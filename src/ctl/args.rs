@@ -3,10 +3,15 @@
 //! `-h` is Slurm's: no header lines. Help is `--help` only.
 
 use crate::ctl::commands::apply::Apply;
+use crate::ctl::commands::backup::Backup;
+use crate::ctl::commands::backups::Backups;
 use crate::ctl::commands::compact::Compact;
+use crate::ctl::commands::diff::Diff;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
+use crate::ctl::commands::export::Export;
 use crate::ctl::commands::get::{Cat, Get};
+use crate::ctl::commands::import::Import;
 use crate::ctl::commands::init::Init;
 use crate::ctl::commands::log::Log;
 use crate::ctl::commands::ls::Ls;
@@ -14,6 +19,8 @@ use crate::ctl::commands::pages::{Completion, Man};
 use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
 use crate::ctl::commands::repair::Repair;
+use crate::ctl::commands::restore::Restore;
+use crate::ctl::commands::rsync::Rsync;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
 use crate::ctl::commands::status::Status;
 use crate::ctl::commands::verify::Verify;
@@ -101,6 +108,14 @@ pub enum Command {
     Log(Log),
     /// Print every entry.
     Dump(Dump),
+    /// Say what differs between two states.
+    Diff(Diff),
+    /// Write the state as a plain tree of files.
+    Export(Export),
+    /// Make the state that of a tree of files.
+    Import(Import),
+    /// Serve an rsync on another host with the state of one moment.
+    Rsync(Rsync),
     /// Say what takes the room.
     Du(Du),
     /// Check what is on disk.
@@ -114,6 +129,12 @@ pub enum Command {
     Prune(Prune),
     /// Make a snapshot, and delete what it supersedes.
     Compact(Compact),
+    /// Make a backup in a repository.
+    Backup(Backup),
+    /// List the backups in a repository.
+    Backups(Backups),
+    /// Make a backup a store again.
+    Restore(Restore),
     /// Say what would make a damaged store open again; with --apply, do it.
     Repair(Repair),
     /// Print a shell's completions.

@@ -15,6 +15,7 @@ mod keep_args;
 mod notes;
 mod output;
 mod progress;
+mod repositories;
 mod save_line;
 mod session;
 mod text;

@@ -9,7 +9,9 @@
 
 mod aligned;
 pub mod fake;
+pub mod folder;
 mod mapping;
+pub mod place;
 mod real;
 mod sigbus;
 mod whole;
@@ -21,10 +23,11 @@ pub use real::Real;
 use crate::base::Nanos;
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Which promise a sync carries. Crash tests walk [`Site::ALL`].
+/// Which promise a sync carries. Crash tests walk [`Site::ALL`] and [`Site::EXPORT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Site {
     /// A new state directory's own name in its parent.
@@ -50,10 +53,41 @@ pub enum Site {
     SnapshotHeader,
     /// A snapshot's name.
     SnapshotName,
+    /// The file that makes a directory a repository of backups.
+    RepositoryMark,
+    /// Its name.
+    RepositoryName,
+    /// A backup's snapshot or groups.
+    BackupFile,
+    /// Their names, before the manifest's.
+    BackupNames,
+    /// A backup's manifest, under its temporary name.
+    Manifest,
+    /// A manifest's name: the moment of publication.
+    ManifestName,
+    /// That manifests are gone, before their files go.
+    ManifestRemoved,
+    /// The mark of a restore that is under way.
+    RestoreMark,
+    /// A file that a restore or an archive needs for a while, or that it is.
+    Scratch,
 }
 
 impl Site {
-    /// Every site.
+    /// Every site of backup and restore.
+    pub const EXPORT: [Site; 9] = [
+        Site::RepositoryMark,
+        Site::RepositoryName,
+        Site::BackupFile,
+        Site::BackupNames,
+        Site::Manifest,
+        Site::ManifestName,
+        Site::ManifestRemoved,
+        Site::RestoreMark,
+        Site::Scratch,
+    ];
+
+    /// Every site of a store.
     pub const ALL: [Site; 11] = [
         Site::DirectoryName,
         Site::ControlName,
@@ -132,6 +166,17 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `NotFound`, and those of the file system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives an open file of the same file system one more name, here. Durable after the next
+    /// [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// `Unsupported` where that cannot be had; `AlreadyExists`, `CrossesDevices`, and others of the
+    /// file system.
+    fn take_in(&self, file: &dyn File, name: &str) -> io::Result<()> {
+        let _ = (file, name);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Gives a file a second name. Durable after the next [`Disk::sync_names`].
     ///
@@ -225,6 +270,11 @@ pub trait File: Send + Sync + Debug {
     /// Those of the file system. What is on disk is then unknown, and a retry proves nothing.
     fn sync(&self, site: Site) -> io::Result<()>;
 
+    /// The kernel's descriptor, where there is one.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Length in bytes.
     ///
     /// # Errors
@@ -258,6 +308,17 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// Those of the file system.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Frees up to `bytes` of the room of a file that was removed; whether there is more to free.
+    /// Room that goes at once, with the last handle, can hold up everybody's writes for as long as
+    /// that takes. Does nothing if anybody else has the file open or mapped, or another name for
+    /// it, nor where that cannot be known.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn dissolve(&self, _bytes: u64) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// The first offset at or after `offset` that may hold something other than zeros; `None` if
     /// only zeros follow.

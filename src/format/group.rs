@@ -131,6 +131,12 @@ impl GroupHeader {
         }
         let stored = u32::from_le_bytes([raw[68], raw[69], raw[70], raw[71]]);
         check(seed, &raw[..68], stored)?;
+        let (header, payload_crc) = GroupHeader::fields(cursor)?;
+        Ok(UncheckedGroup { header, seed, payload_crc })
+    }
+
+    /// Reads what follows the magic: the header, and the checksum of the payload.
+    fn fields(mut cursor: Cursor<'_>) -> Result<(GroupHeader, u32), FormatError> {
         let kind = match cursor.u8()? {
             1 => Kind::Saves,
             2 => Kind::EpochStart,
@@ -150,7 +156,7 @@ impl GroupHeader {
             prev: Chain(cursor.array()?),
         };
         header.check_meaning()?;
-        Ok(UncheckedGroup { header, seed, payload_crc: cursor.u32()? })
+        Ok((header, cursor.u32()?))
     }
 
     fn check_meaning(&self) -> Result<(), FormatError> {
@@ -233,6 +239,33 @@ impl<'a> Group<'a> {
     /// [`FormatError`]: what does not fit.
     pub fn decode(seed: u32, bytes: &'a [u8]) -> Result<Group<'a>, FormatError> {
         Ok(GroupHeader::decode(seed, bytes)?.verify(bytes)?.group(bytes))
+    }
+
+    /// Reads the first of groups that were taken out of their segment and put one behind the
+    /// other, without padding; gives what follows it, too. Its checksums speak of the place where
+    /// it stood: they are not compared, so that other checksums must vouch for `bytes`.
+    ///
+    /// # Errors
+    /// [`FormatError`] if it ends early, or a field or a save's frame does not fit.
+    pub fn unpack(bytes: &'a [u8]) -> Result<(Group<'a>, &'a [u8]), FormatError> {
+        let mut whole = Cursor::new(bytes);
+        let head = whole.bytes(HEADER_LEN)?;
+        let mut cursor = Cursor::new(head);
+        let magic: [u8; 4] = cursor.array()?;
+        if magic != MAGIC {
+            return Err(FormatError::Magic(u64::from(u32::from_le_bytes(magic))));
+        }
+        let (header, _) = GroupHeader::fields(cursor)?;
+        let payload = whole.bytes(header.payload_len as usize)?;
+        let group = Group { header, head, payload };
+        group.check_frames()?;
+        Ok((group, whole.rest()))
+    }
+
+    /// The header's bytes.
+    #[must_use]
+    pub fn head(&self) -> &'a [u8] {
+        self.head
     }
 
     /// The bytes after the header.

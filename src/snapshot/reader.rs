@@ -13,6 +13,7 @@ use crate::snapshot::verify::Checked;
 use crate::snapshot::{Scan, SnapshotError};
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A published snapshot, mapped into memory. It never changes.
@@ -35,17 +36,26 @@ impl Snapshot {
     /// # Errors
     /// [`SnapshotError::NotFinished`] if there is no header; else what does not fit.
     pub fn open(disk: &dyn Disk, name: &str) -> Result<Snapshot, SnapshotError> {
+        let snapshot = Snapshot::open_copy(disk, name)?;
+        let SnapshotHeader { epoch, lsn, .. } = snapshot.header;
         let called = match (FileName::parse(name), TagName::parse(name)) {
             (Some(FileName::Snapshot { epoch, lsn }), _) => Some((epoch, lsn)),
             (_, Some(tag)) => Some((tag.epoch, tag.lsn)),
             _ => None,
         };
-        let file = disk.open(name, Access::Read).map_err(|e| SnapshotError::io(name, e))?;
-        let header = read_header(&*file, name)?;
-        let SnapshotHeader { epoch, lsn, .. } = header;
         if called != Some((epoch, lsn)) {
             return Err(SnapshotError::Name { name: name.to_owned(), epoch, lsn });
         }
+        Ok(snapshot)
+    }
+
+    /// As [`Snapshot::open`], a copy under any name.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`].
+    pub fn open_copy(disk: &dyn Disk, name: &str) -> Result<Snapshot, SnapshotError> {
+        let file = disk.open(name, Access::Read).map_err(|e| SnapshotError::io(name, e))?;
+        let header = read_header(&*file, name)?;
         let mapping = map(&*file, name, header.file_len())?;
         let index = read_index(&header, &mapping).map_err(|source| {
             // A page that the device lost reads as zeros: the checksum is not to blame.
@@ -135,6 +145,12 @@ impl Snapshot {
     pub(super) fn data(&self) -> &[u8] {
         let start = DATA_AT as usize;
         &self.mapping[start..start + self.header.data_len as usize]
+    }
+
+    /// Asks the kernel to begin reading the chunks with these numbers.
+    pub(super) fn prefetch(&self, chunks: Range<usize>) {
+        let at = |chunk: usize| DATA_AT as usize + chunk * CHUNK;
+        self.mapping.prefetch(at(chunks.start)..at(chunks.end));
     }
 
     /// The bytes of chunk `number`.

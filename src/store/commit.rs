@@ -212,6 +212,12 @@ impl Queue {
         self.room.notify_all();
     }
 
+    /// Whether the store is closing, or has stopped.
+    pub fn is_ending(&self) -> bool {
+        let queue = self.collecting.lock().expect("no panic under this lock");
+        queue.stopping || queue.stopped.is_some()
+    }
+
     /// Why saves are refused, if they are.
     pub fn stopped(&self) -> Option<Refusal> {
         self.collecting.lock().expect("no panic under this lock").stopped.clone()

@@ -21,6 +21,20 @@ impl ControlFile {
     /// # Errors
     /// Those of the file system.
     pub fn create(disk: &dyn Disk, cluster: Id, incarnation: Id) -> io::Result<()> {
+        ControlFile::create_at(disk, cluster, incarnation, Epoch(0), Lsn::ZERO)
+    }
+
+    /// As [`ControlFile::create`], for a store that begins at `watermark`, in `epoch`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn create_at(
+        disk: &dyn Disk,
+        cluster: Id,
+        incarnation: Id,
+        epoch: Epoch,
+        watermark: Lsn,
+    ) -> io::Result<()> {
         // A half-made one holds nothing: it is made anew.
         if let Err(error) = disk.remove(names::CONTROL)
             && error.kind() != io::ErrorKind::NotFound
@@ -32,8 +46,8 @@ impl ControlFile {
             sequence: 0,
             cluster,
             incarnation,
-            epoch: Epoch(0),
-            watermark: Lsn::ZERO,
+            epoch,
+            watermark,
             replica: false,
             written: coarse_now(),
             handle: disk.handle(names::CONTROL)?.unwrap_or_default(),

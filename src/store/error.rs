@@ -26,6 +26,10 @@ pub enum Refusal {
     /// No room on the file system. Saves work again once there is some.
     #[error("no room on the file system: {0}")]
     NoRoom(Arc<io::Error>),
+    /// What changed since the last snapshot takes all the memory that it may, and no snapshot can
+    /// be made. Saves work again once one is.
+    #[error("no snapshot can be made, and memory for what changed since the last is full: {0}")]
+    Backlog(String),
     /// A limit of the format.
     #[error(transparent)]
     Limit(#[from] BatchError),

@@ -12,10 +12,12 @@ use crate::log::{AppendError, Appender, Buffers, Job, Position, Prepared, Writte
 use crate::store::commit::{CROWD, Queue, Signal, Taken};
 use crate::store::control::ControlFile;
 use crate::store::error::{Poison, Refusal, SaveError};
+use crate::store::keeper::Alarm;
 use crate::store::keeper::Bell;
 use crate::store::options::Options;
 use crate::store::round::Round;
 use crate::store::state::View;
+use crate::store::throttle::{Steps, Throttle};
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -97,6 +99,7 @@ pub(crate) struct Inner {
     pub tables: RwLock<HashSet<Box<str>>>,
     pub checkpointing: Mutex<()>,
     pub bell: Bell,
+    pub alarm: Alarm,
     pub closing: AtomicBool,
     /// Applies what is committed.
     pub applier: Signal,
@@ -106,6 +109,8 @@ pub(crate) struct Inner {
     pub acknowledger: Option<mpsc::Sender<Gate>>,
     pub buffers: Buffers,
     pub counters: Counters,
+    /// Slows savers when no snapshot keeps up with them.
+    pub throttle: Throttle,
     /// Held as long as the store is open: nobody else writes here.
     pub lock: Arc<dyn File>,
 }
@@ -207,13 +212,32 @@ impl Inner {
         }
     }
 
+    /// Waits where too much was logged since the last snapshot; whether it had to.
+    fn admit(&self) -> Result<bool, String> {
+        if !self.options.background {
+            return Ok(false);
+        }
+        self.throttle.admit(self.steps(), || self.queue.is_ending())
+    }
+
+    /// What happens at which backlog.
+    pub fn steps(&self) -> Steps {
+        Steps::new(self.due(), self.options.changes_max_bytes)
+    }
+
     /// Flushes the collecting round. `None`: there was nobody in it, and the lead is given back.
     fn flush_round(&self) -> Option<FlushedRound> {
+        // Before any lock is taken: it may take as long as a snapshot does.
+        let admitted = self.admit();
         let mut appender = lock(&self.appender);
         appender.pace.linger(|| self.queue.joined());
         let mut taken = self.queue.take(|| self.buffers.take())?;
         let started = Instant::now();
-        let flushed = self.flush(&mut appender, &mut taken);
+        if admitted == Ok(true) {
+            self.counters.slowed.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
+        }
+        let admitted = admitted.map_err(|why| SaveError::Refused(Refusal::Backlog(why)));
+        let flushed = admitted.and_then(|_| self.flush(&mut appender, &mut taken));
         appender.pace.learn(taken.saves, self.queue.joined(), started.elapsed());
         Some(FlushedRound { round: taken.round, saves: taken.saves, flushed })
     }
@@ -281,6 +305,7 @@ impl Inner {
         self.counters.saves.fetch_add(u64::from(taken.saves), Ordering::Relaxed);
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         self.counters.log_bytes.fetch_add(flushed.bytes, Ordering::Relaxed);
+        self.throttle.logged(flushed.bytes);
         Ok(flushed.last_lsn)
     }
 
@@ -387,6 +412,7 @@ impl Inner {
 
     /// Sees to it that what was committed is applied soon, by somebody else if it is much.
     fn after_commit(&self) {
+        self.alarm.logged(self.counters.log_bytes.load(Ordering::Relaxed));
         self.followers.wake();
         self.bell.active();
         let (saves, bytes) = {
@@ -439,7 +465,17 @@ impl Inner {
 
     /// Whether enough was logged for a snapshot.
     pub fn checkpoint_due(&self) -> bool {
-        let state = self.current_state();
+        self.until_due() == 0
+    }
+
+    /// Bytes to be logged until a snapshot is due.
+    pub fn until_due(&self) -> u64 {
+        let logged = self.current_state().log_bytes;
+        self.due().saturating_sub(logged)
+    }
+
+    /// Bytes of log that a snapshot is due at.
+    fn due(&self) -> u64 {
         let live = self.live_bytes.load(Ordering::Relaxed);
         #[expect(
             clippy::cast_precision_loss,
@@ -447,7 +483,7 @@ impl Inner {
             clippy::cast_sign_loss
         )]
         let wanted = (live as f64 * self.options.snapshot_ratio) as u64;
-        state.log_bytes >= wanted.max(self.options.snapshot_min_bytes)
+        wanted.max(self.options.snapshot_min_bytes)
     }
 }
 

@@ -19,9 +19,10 @@ use crate::store::directory::{Directory, SegmentFacts, SnapshotFacts};
 use crate::store::doubt;
 use crate::store::error::OpenError;
 use crate::store::inner::{Counters, Followers, Inner, State, segment_header};
-use crate::store::keeper::{self, Bell};
+use crate::store::keeper::{self, Alarm, Bell};
 use crate::store::options::Options;
 use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
+use crate::store::throttle::Throttle;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock, mpsc};
@@ -130,12 +131,14 @@ pub(crate) fn start(
         tables: RwLock::new(tables),
         checkpointing: Mutex::new(()),
         bell: Bell::default(),
+        alarm: Alarm::default(),
         closing: AtomicBool::new(false),
         applier: Signal::default(),
         hasher,
         acknowledger,
         buffers: Buffers::default(),
         counters: Counters::default(),
+        throttle: Throttle::new(recovered.log_bytes),
         lock,
     });
     let threads = if inner.options.background {
@@ -179,8 +182,12 @@ fn flush_copy(disk: &dyn Disk, directory: &Directory) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Takes the directory's lock.
-pub(crate) fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
+/// Takes the directory's lock, as an open for writing does: nobody writes it while the file is
+/// open.
+///
+/// # Errors
+/// [`OpenError::Locked`], and others of the file system.
+pub fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
     let opened = match disk.open(names::LOCK, Access::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match disk.open(names::LOCK, Access::Create) {

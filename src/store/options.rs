@@ -17,6 +17,11 @@ pub struct Options {
     pub snapshot_ratio: f64,
     /// No snapshot is made before this many bytes are logged.
     pub snapshot_min_bytes: u64,
+    /// What has been logged since the last snapshot is kept in memory. It may take this much, or
+    /// four times what a snapshot is due at, whichever is more: from three quarters of it on saves
+    /// are slowed, and there they wait for the snapshot that is being made; if none can be made,
+    /// they are refused. Without the store's own threads this does not hold.
+    pub changes_max_bytes: u64,
     /// How far back the state can be read; less if [`Options::history_ratio`] says so.
     pub history: Duration,
     /// Superseded files may take this much, in units of what the newest snapshot holds.
@@ -43,6 +48,7 @@ impl Default for Options {
         Options {
             snapshot_ratio: 1.0,
             snapshot_min_bytes: 32 << 20,
+            changes_max_bytes: 512 << 20,
             history: Duration::from_secs(24 * 3600),
             history_ratio: 1.0,
             retain_min_age: Duration::from_secs(15 * 60),

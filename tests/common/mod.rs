@@ -1,7 +1,8 @@
 //! What several test binaries share: a model of the state, a disk whose process dies, numbers that
-//! repeat from their seed.
+//! repeat from their seed, a disk that is held up.
 
 pub mod frail;
+pub mod held;
 pub mod model;
 pub mod random;
 

@@ -1,10 +1,15 @@
 //! One file per command, or per family of commands.
 
 pub mod apply;
+pub mod backup;
+pub mod backups;
 pub mod compact;
+pub mod diff;
 pub mod du;
 pub mod dump;
+pub mod export;
 pub mod get;
+pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
@@ -12,6 +17,8 @@ pub mod pages;
 pub mod prune;
 pub mod put;
 pub mod repair;
+pub mod restore;
+pub mod rsync;
 pub mod snapshot;
 pub mod status;
 pub mod verify;
@@ -38,12 +45,19 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Cat(cat) => cat.run(session, output),
         Command::Log(log) => log.run(session, output),
         Command::Dump(dump) => dump.run(session, output),
+        Command::Diff(diff) => diff.run(session, output),
+        Command::Export(export) => export.run(session, output),
+        Command::Import(import) => import.run(session, output),
+        Command::Rsync(rsync) => rsync.run(session),
         Command::Du(du) => du.run(session, output),
         Command::Verify(verify) => verify.run(session, output),
         Command::Snapshots(snapshots) => snapshots.run(session, output),
         Command::Snapshot(snapshot) => snapshot.run(session, output),
         Command::Prune(prune) => prune.run(session, output),
         Command::Compact(compact) => compact.run(session, output),
+        Command::Backup(backup) => backup.run(session, output),
+        Command::Backups(backups) => backups.run(session, output),
+        Command::Restore(restore) => restore.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),
         Command::Man(man) => man.run(output),

@@ -1,6 +1,7 @@
 //! `prune`: which retained snapshots go, and why the others stay.
 
 use crate::base::Nanos;
+use crate::ctl::commands::backups;
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::keep_args::KeepArgs;
@@ -13,6 +14,7 @@ use crate::store::Reader;
 use crate::store::thin::{self, Retained};
 use clap::Args;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Deletes retained snapshots that no rule keeps, and the log that only they need. A line for each:
@@ -20,8 +22,13 @@ use std::time::Duration;
 ///
 /// The newest always stays. A tagged snapshot stays under its tag (`statectl snapshot rm tag:NAME`
 /// takes it away) unless --keep-tag is given: then only the tags named there stay.
+///
+/// With a repository, the same for the backups in it, by the time when they were made.
 #[derive(Debug, Args)]
 pub struct Prune {
+    /// A repository of backups, instead of the state directory.
+    #[arg(value_name = "REPOSITORY")]
+    repository: Option<PathBuf>,
     #[command(flatten)]
     keep: KeepArgs,
     /// What was superseded more recently stays: a copier that has listed it may still want it.
@@ -42,12 +49,15 @@ struct Verdict {
 impl Prune {
     /// Runs the command.
     pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
-        let reader = session.read()?;
         let rule = self.keep.rule();
         if rule.is_empty() {
             let message = "no rule says what to keep";
             return Err(Failure::new(Exit::Usage, message, "statectl prune --help"));
         }
+        if let Some(repository) = &self.repository {
+            return backups::prune(repository, &rule, self.dry_run, session, output);
+        }
+        let reader = session.read()?;
         let verdicts = self.verdicts(&reader);
         for verdict in &verdicts {
             print(session, output, verdict)?;

@@ -1,19 +1,25 @@
 //! `verify`: checks what is on disk, beside a writer too.
 
+use crate::ctl::commands::backups;
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::notes;
 use crate::ctl::output::Output;
+use crate::ctl::repositories::is_repository;
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::store::{Finding, Level, Verified, verify};
 use clap::Args;
 use serde_json::json;
+use std::path::PathBuf;
 
 /// Checks what is on disk. 3: something is damaged or was set aside, and nothing is lost;
 /// 4: something durable is lost.
 #[derive(Debug, Args)]
 pub struct Verify {
+    /// A repository of backups, instead of the state directory: every byte of every backup.
+    #[arg(value_name = "REPOSITORY")]
+    repository: Option<PathBuf>,
     /// What opening checks: control file, newest snapshot, the log behind it (the default).
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -25,6 +31,10 @@ pub struct Verify {
 impl Verify {
     /// Runs the command.
     pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        let dir = self.repository.as_deref().map_or_else(|| session.dir(), Ok)?;
+        if self.repository.is_some() || is_repository(dir) {
+            return backups::verify(dir, session, output);
+        }
         let level = if self.full { Level::Full } else { Level::Quick };
         let verified = verify(session.dir()?, level).map_err(|error| session.opening(&error))?;
         session.warn_of_others();

@@ -155,6 +155,15 @@ impl Disk for Real {
         uninterrupted(|| Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?))
     }
 
+    fn take_in(&self, file: &dyn File, name: &str) -> io::Result<()> {
+        assert_flat(name);
+        let fd = file.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        // By way of /proc, because linking an open file itself takes a privilege (linkat(2)).
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let follow = AtFlags::SYMLINK_FOLLOW;
+        uninterrupted(|| Ok(rustix::fs::linkat(rustix::fs::CWD, &path, &self.dir, name, follow)?))
+    }
+
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         assert_flat(from);
         assert_flat(to);

@@ -1,0 +1,188 @@
+//! `backup`: a copy that is proved whole, of a store that anybody may be writing.
+
+use crate::base::Nanos;
+use crate::ctl::exit::Exit;
+use crate::ctl::failure::Failure;
+use crate::ctl::interrupt;
+use crate::ctl::output::Output;
+use crate::ctl::progress::Progress;
+use crate::ctl::session::Session;
+use crate::ctl::text;
+use crate::ctl::time::{duration, rfc3339};
+use crate::disk::{Disk, Real};
+use crate::export::{
+    Backup as Wanted, BackupId, Done, Hold, Kind, Repository, backup_on, is_tag, verify_backup,
+};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Makes a backup in a repository, which is made where there is none. A writer may be at work; the
+/// backup holds at least what was acknowledged before it began. It is there whole or not at all.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub struct Backup {
+    /// The repository.
+    #[arg(value_name = "DEST")]
+    dest: PathBuf,
+    /// What to call it: letters, digits and _.:-
+    #[arg(long, value_name = "TAG", value_parser = tag)]
+    tag: Option<String>,
+    /// Go on from the newest backup, and bring only what is new. Where that cannot be done, the
+    /// backup is a full one, and says why.
+    #[arg(long)]
+    incremental: bool,
+    /// Read back and compare all of it.
+    #[arg(long)]
+    verify: bool,
+    /// Keep going: a new backup in the place of the last one whenever there is something new.
+    /// SIGINT and SIGTERM end that, with 0.
+    #[arg(long, conflicts_with = "tag")]
+    follow: bool,
+    /// How often --follow looks.
+    #[arg(long, value_name = "SPAN", value_parser = duration, default_value = "1s")]
+    every: Duration,
+    /// Let the snapshot share its blocks with the source: no room is taken, but damage to them
+    /// hits both. DEST must be on the same file system.
+    #[arg(long)]
+    link_live: bool,
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    if is_tag(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a tag is 1 to 64 letters, digits and _.:-, and neither an id nor latest".to_owned())
+}
+
+impl Backup {
+    /// Runs the command.
+    pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        if self.follow {
+            return self.keep_up(session, output);
+        }
+        let repository = session.repository(&self.dest, Hold::Change, true)?;
+        let wanted = self.wanted();
+        let done = self.make(session, &repository, &wanted)?;
+        self.tell(session, output, &repository, &done)?;
+        Ok(Exit::Ok)
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            tag: self.tag.clone(),
+            incremental: self.incremental || self.follow,
+            link: self.link_live,
+            now: Nanos::now(),
+            absorb: Vec::new(),
+            only_new: self.follow,
+        }
+    }
+
+    fn make(
+        &self,
+        session: &Session,
+        repository: &Repository,
+        wanted: &Wanted,
+    ) -> Result<Done, Failure> {
+        let dir = session.dir()?;
+        let source: Arc<dyn Disk> = Arc::new(Real::open(dir).map_err(|error| {
+            let (exit, next) = session.refused(&error);
+            Failure::new(exit, format!("{}: {error}", session.quoted_dir()), next)
+        })?);
+        let progress = Progress::bytes(session, "backing up", 0);
+        let made = backup_on(&source, repository, wanted, &mut |bytes| progress.add(bytes));
+        made.map_err(|error| session.exporting(&error, &self.dest))
+    }
+
+    /// One backup after the other, each in the place of the one before.
+    fn keep_up(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        let ended = interrupt::catch();
+        let mut ours: Vec<BackupId> = Vec::new();
+        loop {
+            let wanted = Wanted { absorb: ours.clone(), ..self.wanted() };
+            let outcome = session
+                .repository(&self.dest, Hold::Change, true)
+                .and_then(|repository| Ok((self.make(session, &repository, &wanted)?, repository)));
+            match outcome {
+                Ok((done, repository)) if done.kind != Kind::Unchanged => {
+                    let old = ours.iter().filter(|id| done.manifest.parent.as_ref() == Some(id));
+                    let old: Vec<BackupId> = old.cloned().collect();
+                    let removed = repository.remove(&old);
+                    removed.map_err(|error| session.exporting(&error, &self.dest))?;
+                    ours.push(done.manifest.id.clone());
+                    self.tell(session, output, &repository, &done)?;
+                    output.flush()?;
+                }
+                Ok(_) => {}
+                // A restore reads the repository, or a prune is at work: later, then.
+                Err(failure) if failure.exit() == Exit::Busy && !ours.is_empty() => {}
+                Err(failure) => return Err(failure),
+            }
+            if interrupt::wait(ended, self.every) {
+                return Ok(Exit::Ok);
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        session: &Session,
+        output: &mut Output,
+        repository: &Repository,
+        done: &Done,
+    ) -> Result<(), Failure> {
+        let manifest = &done.manifest;
+        if let Kind::Full(Some(why)) = done.kind {
+            session.warn(&format!("a full backup: {why}"));
+        }
+        if self.link_live && !done.linked && manifest.base.is_some() && done.written > 0 {
+            session.warn("the snapshot was copied: it cannot be linked from there");
+        }
+        if done.linked {
+            session.warn("the snapshot shares its blocks with the source: damage there hits both");
+        }
+        if self.verify {
+            let progress = Progress::bytes(session, "verifying", manifest.bytes());
+            let checked = verify_backup(repository, manifest, &mut |bytes| progress.add(bytes));
+            let checked = checked.map_err(|error| session.exporting(&error, &self.dest))?;
+            if let Some(trouble) = checked.troubles.into_iter().next() {
+                return Err(session.exporting(&trouble.error, &self.dest));
+            }
+        }
+        let kind = match done.kind {
+            Kind::Full(_) => "full",
+            Kind::Incremental => "incremental",
+            Kind::Unchanged => "unchanged",
+        };
+        if session.json() {
+            return output.object(&json!({
+                "id": manifest.id.as_str(),
+                "tag": manifest.tag,
+                "kind": kind,
+                "why_full": match done.kind { Kind::Full(why) => why, _ => None },
+                "parent": manifest.parent.as_ref().map(BackupId::as_str),
+                "made": rfc3339(manifest.made),
+                "from_lsn": manifest.from.0.0,
+                "from_time": rfc3339(manifest.from.1),
+                "lsn": manifest.end.lsn.0,
+                "time": rfc3339(manifest.end.time),
+                "bytes": manifest.bytes(),
+                "written_bytes": done.written,
+                "linked": done.linked,
+                "verified": self.verify,
+            }));
+        }
+        let verified = if self.verify { "  verified" } else { "" };
+        output.line(format_args!(
+            "{}  {kind}  lsn {} to {}  {} of {} written{verified}",
+            manifest.id,
+            manifest.from.0,
+            manifest.end.lsn,
+            text::bytes(done.written),
+            text::bytes(manifest.bytes()),
+        ))
+    }
+}
