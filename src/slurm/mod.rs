@@ -2,3 +2,6 @@
 //! its credentials. Knows no controller: pure functions on bytes and text, and keys from files.
 //!
 //! Facts about the protocol are in `docs/slurm-protocol.md`, byte by byte.
+
+pub mod auth;
+pub mod wire;
