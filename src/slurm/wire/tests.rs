@@ -115,7 +115,7 @@ fn an_error_names_the_innermost_field_and_where_it_begins() {
     signed.extend(tables::SignedCred::default().packed());
     signed.truncate(30);
     let error = judged(6009, &signed).unwrap_err();
-    assert_eq!((error.record, error.field), ("Cred", "pw_gecos"));
+    assert_eq!((error.record, error.field), ("Cred", "pw_dir"));
     assert_eq!(body[0], 0);
 }
 
