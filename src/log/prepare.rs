@@ -73,5 +73,6 @@ fn fill(
     let mut block = AlignedBuf::with_capacity(BLOCK);
     block.extend_from_slice(&header.encode());
     block.pad_to_block();
-    file.write_durable(&block, 0, Site::SegmentHeader)
+    file.write_around(&block, 0)?;
+    file.sync(Site::SegmentHeader)
 }

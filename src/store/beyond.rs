@@ -18,8 +18,8 @@ pub(crate) struct Beyond {
     /// The first segment that holds something behind a first block that cannot be read. That block
     /// is durable before a group is written, and no disk can tear it: a crash does not do this.
     pub headless: Option<(SegmentId, FormatError)>,
-    /// The first segment behind the end that is shorter than when it was made: its length, and that.
-    /// It may have been in use.
+    /// The first segment behind the end that is shorter than when it was made: its length, and
+    /// that. It may have been in use.
     pub cut: Option<(SegmentId, u64, u64)>,
     /// Segments behind the end whose making was cut short, or that were themselves, to less than a
     /// header: nobody can tell.
