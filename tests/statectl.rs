@@ -13,3 +13,5 @@ mod manners;
 mod reading;
 #[path = "statectl/tool.rs"]
 mod tool;
+#[path = "statectl/trees.rs"]
+mod trees;

@@ -6,9 +6,12 @@ use crate::ctl::commands::apply::Apply;
 use crate::ctl::commands::backup::Backup;
 use crate::ctl::commands::backups::Backups;
 use crate::ctl::commands::compact::Compact;
+use crate::ctl::commands::diff::Diff;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
+use crate::ctl::commands::export::Export;
 use crate::ctl::commands::get::{Cat, Get};
+use crate::ctl::commands::import::Import;
 use crate::ctl::commands::init::Init;
 use crate::ctl::commands::log::Log;
 use crate::ctl::commands::ls::Ls;
@@ -17,6 +20,7 @@ use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
 use crate::ctl::commands::repair::Repair;
 use crate::ctl::commands::restore::Restore;
+use crate::ctl::commands::rsync::Rsync;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
 use crate::ctl::commands::status::Status;
 use crate::ctl::commands::verify::Verify;
@@ -104,6 +108,14 @@ pub enum Command {
     Log(Log),
     /// Print every entry.
     Dump(Dump),
+    /// Say what differs between two states.
+    Diff(Diff),
+    /// Write the state as a plain tree of files.
+    Export(Export),
+    /// Make the state that of a tree of files.
+    Import(Import),
+    /// Serve an rsync on another host with the state of one moment.
+    Rsync(Rsync),
     /// Say what takes the room.
     Du(Du),
     /// Check what is on disk.

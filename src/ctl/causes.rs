@@ -5,6 +5,7 @@ use crate::ctl::failure::Failure;
 use crate::ctl::session::Session;
 use crate::ctl::text::word;
 use crate::ctl::time::rfc3339;
+use crate::export::tree::TreeError;
 use crate::snapshot::SnapshotError;
 use crate::store::tags::TagError;
 use crate::store::{CheckpointError, OpenError, Poison, ReadError, Refusal, SaveError};
@@ -112,6 +113,37 @@ impl Session {
                 Failure::new(exit, source, next)
             }
         }
+    }
+
+    /// An exported tree was not written or not read.
+    #[must_use]
+    pub fn tree(&self, error: &TreeError) -> Failure {
+        let look = |path: &std::path::Path| {
+            format!("ls -ld {}", crate::ctl::text::shell(path.as_os_str()))
+        };
+        let (exit, next) = match error {
+            TreeError::Exists(_) => (Exit::Unsafe, "statectl export --help".to_owned()),
+            TreeError::NotATree(path) | TreeError::Nothing(path) => {
+                (Exit::Unsafe, look(path).replace("ls -ld", "ls -lA"))
+            }
+            TreeError::OtherDevice(path) => (Exit::Usage, look(path).replace("ls -ld", "df")),
+            TreeError::About { path, .. }
+            | TreeError::Kind { path, .. }
+            | TreeError::Name { path, .. }
+            | TreeError::LongKey { path, .. }
+            | TreeError::TooLarge(path)
+            | TreeError::Changed(path) => (Exit::Failed, look(path)),
+            TreeError::Snapshot(error) => return self.snapshot(error),
+            TreeError::Io { path, source } => (self.refused(source).0, look(path)),
+            TreeError::List(source) => self.refused(source),
+        };
+        let next = match error {
+            TreeError::Io { path, source } if source.kind() == io::ErrorKind::StorageFull => {
+                look(path).replace("ls -ld", "df -h")
+            }
+            _ => next,
+        };
+        Failure::new(exit, error, next)
     }
 
     /// No snapshot was made.

@@ -17,7 +17,7 @@ use crate::store::{At, OpenError, Options, Reader, Store, View};
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,6 +48,14 @@ impl Session {
             let message = "no state directory: neither -C DIR nor $STATECTL_DIR is given";
             Failure::new(Exit::Usage, message, "export STATECTL_DIR=DIR")
         })
+    }
+
+    /// The same run on another directory.
+    #[must_use]
+    pub fn on(&self, dir: PathBuf) -> Session {
+        let mut common = self.common.clone();
+        common.dir = Some(dir);
+        Session { common }
     }
 
     /// Whether JSON is wanted.

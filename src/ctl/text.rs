@@ -83,6 +83,15 @@ pub fn span(span: std::time::Duration) -> String {
         .collect()
 }
 
+/// `1 entry`, `2 entries`.
+#[must_use]
+pub fn count_of(number: u64, noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        Some(stem) if number != 1 => format!("{number} {stem}ies"),
+        _ => count(number, noun),
+    }
+}
+
 /// `1 save`, `2 saves`.
 #[must_use]
 pub fn count(number: u64, noun: &str) -> String {

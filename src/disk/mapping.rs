@@ -51,13 +51,21 @@ impl Mapping {
         }
     }
 
-    /// Asks the kernel to have `range` in memory before it is read: blocks for the reading where
-    /// the kernel can (5.14), else starts it. Ignores failure, which the reader will meet.
-    pub fn prefault(&self, range: Range<usize>) {
+    /// From here on the kernel reads what is touched, or asked for by [`Mapping::prefetch`], and
+    /// nothing around it: its own guess can be megabytes, which everybody else's writes wait for.
+    pub fn read_sparsely(&self) {
+        if let Inner::Mapped { map, .. } = &self.0 {
+            // Where that is not known, reading costs more and is right all the same.
+            let _ = map.advise(Advice::Random);
+        }
+    }
+
+    /// Asks the kernel to begin reading what is not in memory of `range`. Ignores failure, which
+    /// the reader will meet.
+    pub fn prefetch(&self, range: Range<usize>) {
         let Inner::Mapped { map, .. } = &self.0 else { return };
         let end = range.end.min(map.len());
-        let Some(len) = end.checked_sub(range.start) else { return };
-        if map.advise_range(Advice::PopulateRead, range.start, len).is_err() {
+        if let Some(len) = end.checked_sub(range.start) {
             let _ = map.advise_range(Advice::WillNeed, range.start, len);
         }
     }
@@ -98,7 +106,8 @@ mod tests {
     fn file_cut_under_a_mapping_reads_as_zeros() {
         let file = file_of(5 * 4096);
         let mapping = Mapping::of(file.as_fd(), 5 * 4096).unwrap().expect("room in the table");
-        mapping.prefault(0..usize::MAX);
+        mapping.read_sparsely();
+        mapping.prefetch(0..usize::MAX);
         assert!(mapping.iter().all(|byte| *byte == 7) && !mapping.faulted());
         file.set_len(4096).unwrap();
         assert!(mapping[..4096].iter().all(|byte| *byte == 7));
@@ -122,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn prefault_of_a_file_that_was_cut_is_harmless() {
+    fn prefetch_of_a_file_that_was_cut_is_harmless() {
         let file = file_of(8192);
         let mapping = Mapping::of(file.as_fd(), 8192).unwrap().expect("room in the table");
         file.set_len(0).unwrap();
-        mapping.prefault(1..8192);
-        mapping.prefault(9000..9001);
+        mapping.prefetch(1..8192);
+        mapping.prefetch(9000..9001);
         assert_eq!(mapping[5000], 0);
     }
 }

@@ -9,6 +9,7 @@
 
 mod aligned;
 pub mod fake;
+pub mod folder;
 mod mapping;
 pub mod place;
 mod real;
@@ -310,6 +311,17 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// Those of the file system.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Frees up to `bytes` of the room of a file that was removed; whether there is more to free.
+    /// Room that goes at once, with the last handle, can hold up everybody's writes for as long as
+    /// that takes. Does nothing if anybody else has the file open or mapped, or another name for
+    /// it, nor where that cannot be known.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn dissolve(&self, _bytes: u64) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// The first offset at or after `offset` that may hold something other than zeros; `None` if
     /// only zeros follow.

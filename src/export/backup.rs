@@ -124,11 +124,10 @@ impl<'a> Run<'a> {
 
     fn run(mut self) -> Result<Done, ExportError> {
         let outcome = self.make();
-        if outcome.is_err() {
-            for name in &self.made {
-                // Best effort: what stays is a leftover.
-                let _ = self.repository.disk().remove(name);
-            }
+        // A backup whose last sync has failed may be there all the same: then its files must be.
+        let absent = |error| matches!(error, ExportError::NotFound(_));
+        if outcome.is_err() && self.repository.manifest(&self.id).is_err_and(absent) {
+            self.give_up();
         }
         outcome
     }
@@ -171,8 +170,10 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Removes what was made so far.
     fn give_up(&mut self) {
         for name in self.made.drain(..) {
+            // Best effort: what stays is a leftover.
             let _ = self.repository.disk().remove(&name);
         }
         self.written = 0;

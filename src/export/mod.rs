@@ -1,4 +1,5 @@
-//! Backup and restore: a repository of backups, archives and deltas of them, and the way back.
+//! What leaves a state directory, and what comes back: plain trees, a view for rsync, what differs;
+//! and backup and restore: a repository of backups, archives and deltas of them, and the way back.
 //!
 //! A *repository* is one flat directory. A *backup* is a manifest there, and the files that it
 //! names: a snapshot, byte for byte, and *parts*, which hold the groups of the log since, one
@@ -17,15 +18,18 @@
 mod backup;
 mod choose;
 mod copy;
+pub mod diff;
 mod error;
 mod id;
 pub mod keep;
 mod manifest;
 mod opened;
 mod part;
+pub mod pin;
 mod prune;
 mod repository;
 mod restore;
+pub mod tree;
 mod verify;
 
 pub use backup::{Backup, Done, Kind, backup_on};

@@ -88,6 +88,12 @@ impl Batch {
         self.ops == 0
     }
 
+    /// Bytes of the encoded save.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The tables that it touches: a name comes again only after another one.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         let mut last = "";

@@ -15,8 +15,9 @@ use crate::snapshot::{Snapshot, SnapshotError};
 use std::io;
 use std::sync::Arc;
 
-/// Bytes handed to the disk at once: whole chunks, so that their checksums are taken in place.
-const PIECE: usize = 1 << 20;
+/// Bytes handed to the disk at once: whole chunks, so that their checksums are taken in place; and
+/// no more than a save can wait for.
+const PIECE: usize = 256 << 10;
 
 const _: () = assert!(PIECE.is_multiple_of(CHUNK) && CHUNK.is_multiple_of(BLOCK));
 
@@ -269,7 +270,16 @@ impl Unpublished {
     /// # Errors
     /// [`SnapshotError`]; the file is removed, which is not durable yet: after a power cut it may
     /// be there, whole.
-    pub fn publish(mut self) -> Result<Snapshot, SnapshotError> {
+    pub fn publish(self) -> Result<Snapshot, SnapshotError> {
+        self.publish_paced(|_| ())
+    }
+
+    /// As [`Unpublished::publish`]; `pause` is called again and again while everything is read
+    /// back, with the bytes so far.
+    ///
+    /// # Errors
+    /// As [`Unpublished::publish`].
+    pub fn publish_paced(mut self, pause: impl FnMut(u64)) -> Result<Snapshot, SnapshotError> {
         let Draft { disk, file, name, .. } = &self.draft;
         let mut block = AlignedBuf::with_capacity(BLOCK);
         block.extend_from_slice(&self.header.encode());
@@ -283,7 +293,7 @@ impl Unpublished {
         file.set_len(self.header.file_len() + 1).map_err(|e| self.draft.io(e))?;
         disk.sync_names(Site::SnapshotName).map_err(|e| self.draft.io(e))?;
         let snapshot = Snapshot::open(&**disk, name)?;
-        snapshot.verify(1)?;
+        snapshot.verify_paced(pause)?;
         if *snapshot.header() != self.header {
             return Err(SnapshotError::Format {
                 name: name.clone(),

@@ -13,6 +13,7 @@ use crate::snapshot::verify::Checked;
 use crate::snapshot::{Scan, SnapshotError};
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A published snapshot, mapped into memory. It never changes.
@@ -144,6 +145,12 @@ impl Snapshot {
     pub(super) fn data(&self) -> &[u8] {
         let start = DATA_AT as usize;
         &self.mapping[start..start + self.header.data_len as usize]
+    }
+
+    /// Asks the kernel to begin reading the chunks with these numbers.
+    pub(super) fn prefetch(&self, chunks: Range<usize>) {
+        let at = |chunk: usize| DATA_AT as usize + chunk * CHUNK;
+        self.mapping.prefetch(at(chunks.start)..at(chunks.end));
     }
 
     /// The bytes of chunk `number`.

@@ -123,7 +123,10 @@ impl<'a> Scan<'a> {
             return Err(self.snapshot.bad_record(self.at));
         }
         let trusted = if self.snapshot.all_checked() {
-            to.max(self.at + STRIDE)
+            let trusted = to.max(self.at + STRIDE);
+            // What comes after it, while this is walked through.
+            self.snapshot.prefetch(trusted / CHUNK..(trusted + STRIDE) / CHUNK);
+            trusted
         } else {
             let mut chunks = self.at / CHUNK..to.div_ceil(CHUNK);
             let end = chunks.end * CHUNK;

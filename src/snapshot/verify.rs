@@ -13,6 +13,9 @@ use std::thread;
 /// faults that it saves.
 const SHARE: usize = 16;
 
+/// Chunks read at once beside savers, 256 KiB: what a save may have to wait for.
+const SMALL_SHARE: usize = 4;
+
 /// Which chunks were compared with their checksums.
 ///
 /// Nothing is published through these bits, as the bytes were there before them: relaxed accesses
@@ -71,9 +74,30 @@ impl Snapshot {
         });
         let verified = damage.map_or(Ok(()), Err);
         if verified.is_ok() {
-            self.checked.all.store(true, Ordering::Relaxed);
+            self.trust_all();
         }
         (verified, done)
+    }
+
+    /// As [`Snapshot::verify`], on this thread and in small pieces; `pause` is called after each
+    /// with the bytes that were read so far.
+    pub fn verify_paced(&self, mut pause: impl FnMut(u64)) -> Result<(), SnapshotError> {
+        self.mapping.read_sparsely();
+        let chunks = self.footer().chunks.len();
+        self.prefetch(0..SMALL_SHARE);
+        for first in (0..chunks).step_by(SMALL_SHARE) {
+            let next = first + SMALL_SHARE;
+            self.prefetch(next..next + SMALL_SHARE);
+            (first..chunks.min(next)).try_for_each(|number| self.check_chunk(number))?;
+            pause((next * CHUNK) as u64);
+        }
+        self.trust_all();
+        Ok(())
+    }
+
+    fn trust_all(&self) {
+        self.mapping.read_sparsely();
+        self.checked.all.store(true, Ordering::Relaxed);
     }
 
     /// Takes shares until none is left, or a chunk is damaged.
@@ -105,6 +129,7 @@ impl Snapshot {
         if self.checked.has(number) && !self.faulted() {
             return Ok(());
         }
+        self.prefetch(number..number + 1);
         self.check_chunk(number)
     }
 

@@ -20,8 +20,11 @@ use std::time::{Duration, Instant};
 /// logged meanwhile.
 const RATE_MIN: f64 = 64e6;
 
-/// Bytes written between two looks at the pace.
-const STRIDE: u64 = 1 << 20;
+/// Bytes written or read back between two looks at the pace: what a save may have to wait for.
+const STRIDE: u64 = 256 << 10;
+
+/// What is written is read back, at the same pace.
+const PASSES: f64 = 2.0;
 
 /// For each byte logged meanwhile, 1 / this many are written: the snapshot is done when this part
 /// of its own size has been logged, at the latest.
@@ -47,6 +50,8 @@ impl Inner {
         let _one_at_a_time = lock(&self.checkpointing);
         let Some((view, plan)) = self.freeze() else { return Ok(None) };
         let outcome = self.write_snapshot(&view, plan, paced);
+        // The last that we have of the old snapshot, when the state lets go of it below.
+        drop(view);
         // The old snapshot and the frozen changes go outside of the lock: that can take long.
         let dropped = {
             let mut state = lock(&self.state);
@@ -116,12 +121,13 @@ impl Inner {
             pace.written(builder.written());
             Ok::<(), SnapshotError>(())
         })?;
+        let written = builder.written();
         let unpublished = builder.finish()?;
         if let Err(fenced) = self.authority.confirm(self.epoch, Point::Publish(plan.lsn)) {
             self.fence(fenced);
             return Err(fenced.into());
         }
-        Ok(Arc::new(unpublished.publish()?))
+        Ok(Arc::new(unpublished.publish_paced(|read| pace.written(written + read))?))
     }
 }
 
@@ -145,7 +151,7 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Called after each entry with what has been written so far.
+    /// Called again and again with what has been written and read back so far.
     fn written(&mut self, bytes: u64) {
         if !self.paced || bytes < self.next {
             return;
@@ -158,7 +164,8 @@ impl<'a> Pace<'a> {
             let allowed =
                 logged as f64 / DONE_WITHIN + self.started.elapsed().as_secs_f64() * RATE_MIN;
             let hurry = self.inner.throttle.backlog() >= self.inner.steps().hurry;
-            if bytes as f64 <= allowed || hurry || self.inner.closing.load(Ordering::Acquire) {
+            let closing = self.inner.closing.load(Ordering::Acquire);
+            if bytes as f64 <= allowed * PASSES || hurry || closing {
                 return;
             }
             thread::sleep(Duration::from_millis(2));

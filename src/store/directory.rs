@@ -47,6 +47,19 @@ pub struct SegmentFacts {
 }
 
 impl SegmentFacts {
+    /// What the directory says of it.
+    fn listed(id: SegmentId, entry: &Entry) -> SegmentFacts {
+        SegmentFacts {
+            id,
+            len: entry.len,
+            allocated: entry.allocated,
+            modified: entry.modified,
+            header: Err(FormatError::Blank),
+            first: None,
+            seal: None,
+        }
+    }
+
     /// The file's name.
     #[must_use]
     pub fn name(&self) -> String {
@@ -121,6 +134,20 @@ impl Directory {
     /// # Errors
     /// Those of the file system, for the directory and the control file.
     pub fn read(disk: &dyn Disk) -> io::Result<Directory> {
+        Directory::gather(disk, true)
+    }
+
+    /// Looks into snapshots and the control file only. All that is known of segments is what the
+    /// directory lists: to look into each would read from the device what its writer wrote around
+    /// the page cache.
+    ///
+    /// # Errors
+    /// As [`Directory::read`].
+    pub fn skim(disk: &dyn Disk) -> io::Result<Directory> {
+        Directory::gather(disk, false)
+    }
+
+    fn gather(disk: &dyn Disk, segments: bool) -> io::Result<Directory> {
         let mut found = Directory {
             control: None,
             segments: BTreeMap::new(),
@@ -134,6 +161,9 @@ impl Directory {
             match FileName::parse(&entry.name).filter(|_| entry.regular) {
                 Some(FileName::Control) => found.control = Some(read_control(disk)?),
                 Some(FileName::Lock) => {}
+                Some(FileName::Segment(id)) if !segments => {
+                    found.segments.insert(id, SegmentFacts::listed(id, &entry));
+                }
                 Some(FileName::Segment(id)) => {
                     let Some((header, first)) = look(disk, &entry.name, SegmentHeader::decode)?
                     else {
@@ -143,13 +173,10 @@ impl Directory {
                     let header = header.and_then(|header| same(header.id == id, header));
                     let first = header.as_ref().ok().and_then(|header| first_group(first, header));
                     let facts = SegmentFacts {
-                        id,
-                        len: entry.len,
-                        allocated: entry.allocated,
-                        modified: entry.modified,
                         header,
                         first: first.map(|(group, _)| group),
                         seal: first.and_then(|(_, seal)| seal),
+                        ..SegmentFacts::listed(id, &entry)
                     };
                     found.segments.insert(id, facts);
                 }

@@ -12,6 +12,7 @@ use crate::log::{AppendError, Appender, Buffers, Job, Position, Prepared, Writte
 use crate::store::commit::{CROWD, Queue, Signal, Taken};
 use crate::store::control::ControlFile;
 use crate::store::error::{Poison, Refusal, SaveError};
+use crate::store::keeper::Alarm;
 use crate::store::keeper::Bell;
 use crate::store::options::Options;
 use crate::store::round::Round;
@@ -98,6 +99,7 @@ pub(crate) struct Inner {
     pub tables: RwLock<HashSet<Box<str>>>,
     pub checkpointing: Mutex<()>,
     pub bell: Bell,
+    pub alarm: Alarm,
     pub closing: AtomicBool,
     /// Applies what is committed.
     pub applier: Signal,
@@ -155,7 +157,7 @@ pub(crate) enum Gate {
 
 /// Ends a round whose last save has the LSN in `outcome`.
 fn finish(round: &Round, saves: u32, outcome: Result<Lsn, SaveError>) {
-    round.finish(outcome.map(|last| Lsn(last.0 + 1 - u64::from(saves))), saves);
+    round.finish(outcome.map(|last| Lsn(last.0 + 1 - u64::from(saves))));
 }
 
 /// Locks, where a panic of another thread under the lock is a bug of ours.
@@ -410,6 +412,7 @@ impl Inner {
 
     /// Sees to it that what was committed is applied soon, by somebody else if it is much.
     fn after_commit(&self) {
+        self.alarm.logged(self.counters.log_bytes.load(Ordering::Relaxed));
         self.followers.wake();
         self.bell.active();
         let (saves, bytes) = {
@@ -462,7 +465,13 @@ impl Inner {
 
     /// Whether enough was logged for a snapshot.
     pub fn checkpoint_due(&self) -> bool {
-        self.current_state().log_bytes >= self.due()
+        self.until_due() == 0
+    }
+
+    /// Bytes to be logged until a snapshot is due.
+    pub fn until_due(&self) -> u64 {
+        let logged = self.current_state().log_bytes;
+        self.due().saturating_sub(logged)
     }
 
     /// Bytes of log that a snapshot is due at.

@@ -8,9 +8,9 @@ use crate::base::limits::BLOCK;
 use crate::log::Job;
 use crate::store::inner::{Gate, Inner, lock};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 /// Saves have paused when none came for so long.
@@ -28,6 +28,9 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// How often superseded files are looked at when nothing else happens.
 const PRUNE: Duration = Duration::from_secs(30);
+
+/// How far snapshots stand behind, as nice(1) counts.
+const NICE: i32 = 5;
 
 /// Wakes the keeper. Ringing costs savers one atomic when it is awake.
 #[derive(Debug, Default)]
@@ -58,6 +61,35 @@ impl Bell {
         let outcome = self.bell.wait_timeout_while(rung, timeout, |rung| !*rung);
         let (mut rung, _) = outcome.expect("no panic under this lock");
         *rung = false;
+    }
+}
+
+/// Wakes the thread that makes snapshots when one is due: what is logged until it looks again takes
+/// room.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    /// Bytes logged since the store was opened at which it goes off, plus one; 0: it has gone off.
+    at: AtomicU64,
+    sleeper: OnceLock<Thread>,
+}
+
+impl Alarm {
+    fn set(&self, logged: u64) {
+        self.at.store(logged.saturating_add(1), Ordering::Release);
+    }
+
+    /// Whether it went off since it was set.
+    pub fn went_off(&self) -> bool {
+        self.at.load(Ordering::Acquire) == 0
+    }
+
+    /// So many bytes are logged.
+    pub fn logged(&self, bytes: u64) {
+        let at = self.at.load(Ordering::Acquire);
+        if at != 0 && bytes >= at - 1 && self.at.swap(0, Ordering::AcqRel) != 0 {
+            // Without threads nobody sleeps.
+            self.sleeper.get().map(Thread::unpark);
+        }
     }
 }
 
@@ -157,7 +189,17 @@ fn keeper_loop(inner: &Inner) {
     }
 }
 
+/// Makes this thread give way to savers where both want the same core. Not further: it must come
+/// on beside a busy process, too.
+fn give_way() {
+    let own = rustix::thread::gettid();
+    // Where that is not allowed, snapshots are made all the same.
+    let _ = rustix::process::setpriority_process(Some(own), NICE);
+}
+
 fn checkpoint_loop(inner: &Inner) {
+    give_way();
+    inner.alarm.sleeper.get_or_init(thread::current);
     let mut pruned = Instant::now();
     while !inner.closing.load(Ordering::Acquire) {
         if inner.checkpoint_due() && inner.queue.stopped().is_none() {
@@ -172,12 +214,20 @@ fn checkpoint_loop(inner: &Inner) {
             }
             thread::park_timeout(RETRY);
         } else {
+            inner.set_alarm();
             thread::park_timeout(RETRY);
         }
     }
 }
 
 impl Inner {
+    /// Sets the alarm for the next snapshot.
+    pub fn set_alarm(&self) {
+        // In this order: what is logged between the two makes it go off early.
+        let logged = self.counters.log_bytes.load(Ordering::Relaxed);
+        self.alarm.set(logged.saturating_add(self.until_due()));
+    }
+
     /// Everything that the threads do, once; for stores without threads.
     pub fn maintain(&self) -> io::Result<()> {
         self.apply_committed();
@@ -236,5 +286,37 @@ impl Inner {
             prepared.file.punch(first, prepared.capacity - first)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarm_goes_off_once_when_enough_is_logged_and_wakes_who_sleeps() {
+        let alarm = Arc::new(Alarm::default());
+        alarm.set(100);
+        alarm.logged(99);
+        assert!(!alarm.went_off());
+        let (ready, set) = mpsc::channel();
+        let sleeper = thread::spawn({
+            let alarm = Arc::clone(&alarm);
+            move || {
+                alarm.sleeper.get_or_init(thread::current);
+                ready.send(()).unwrap();
+                while !alarm.went_off() {
+                    thread::park();
+                }
+            }
+        });
+        set.recv().unwrap();
+        alarm.logged(100);
+        sleeper.join().unwrap();
+        alarm.logged(1000);
+        assert!(alarm.went_off());
+        alarm.set(u64::MAX);
+        alarm.logged(u64::MAX / 2);
+        assert!(!alarm.went_off());
     }
 }

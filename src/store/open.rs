@@ -19,7 +19,7 @@ use crate::store::directory::{Directory, SegmentFacts, SnapshotFacts};
 use crate::store::doubt;
 use crate::store::error::OpenError;
 use crate::store::inner::{Counters, Followers, Inner, State, segment_header};
-use crate::store::keeper::{self, Bell};
+use crate::store::keeper::{self, Alarm, Bell};
 use crate::store::options::Options;
 use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
 use crate::store::throttle::Throttle;
@@ -131,6 +131,7 @@ pub(crate) fn start(
         tables: RwLock::new(tables),
         checkpointing: Mutex::new(()),
         bell: Bell::default(),
+        alarm: Alarm::default(),
         closing: AtomicBool::new(false),
         applier: Signal::default(),
         hasher,

@@ -120,7 +120,8 @@ impl Replay {
 
     /// The state.
     #[must_use]
-    pub fn into_view(self) -> View {
+    pub fn into_view(mut self) -> View {
+        self.view.active.settle();
         self.view
     }
 }

@@ -7,12 +7,15 @@
 //! - a file that a reader pins stays.
 
 use crate::base::{Fenced, Lsn, Nanos, Point, SegmentId};
-use crate::disk::{Access, Disk, Space};
+use crate::disk::{Access, Disk, File, Space};
 use crate::format::{FileName, FormatError};
 use crate::store::directory::Directory;
 use crate::store::inner::Inner;
 use crate::store::options::Options;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 /// Below this share of the file system being free, age no longer protects superseded files.
@@ -20,6 +23,11 @@ const SHORT_SHARE: u64 = 20;
 
 /// And below this many bytes.
 const SHORT_BYTES: u64 = 256 << 20;
+
+/// Room of deleted files is freed so many bytes at a time (measured: some 0.1 ms, in which nobody
+/// else's metadata can change), and so often.
+const DISSOLVE: u64 = 1 << 20;
+const DISSOLVE_PAUSE: Duration = Duration::from_millis(1);
 
 /// A file that was deleted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +135,7 @@ impl Inner {
 
     /// Deletes what the rules let go.
     pub fn prune(&self) -> io::Result<Vec<Deleted>> {
-        let directory = Directory::read(self.disk.as_ref())?;
+        let directory = Directory::skim(self.disk.as_ref())?;
         let short_of_space = self.short_of_space();
         let mut gone = decide(&directory, &rules(&self.options, short_of_space));
         // A segment that was found prepared and empty at the last rotation is ours to keep.
@@ -145,8 +153,9 @@ impl Inner {
             return Err(self.refused(fenced));
         }
         let mut done = Vec::new();
+        let mut nameless = Vec::new();
         for file in gone {
-            if delete(self.disk.as_ref(), &file.name)? {
+            if let Some(open) = unlink(self.disk.as_ref(), &file.name)? {
                 if short_of_space {
                     tracing::warn!(
                         file = file.name,
@@ -155,10 +164,26 @@ impl Inner {
                 } else {
                     tracing::debug!(file = file.name, reason = file.reason, "deleted");
                 }
+                nameless.push(open);
                 done.push(file);
             }
         }
+        self.set_alarm();
+        for file in nameless {
+            self.dissolve(file.as_ref(), short_of_space)?;
+        }
         Ok(done)
+    }
+
+    /// Frees the room of a deleted file in small steps: at once it would hold up savers. Without
+    /// pauses if there is something more urgent.
+    fn dissolve(&self, file: &dyn File, hurry: bool) -> io::Result<()> {
+        while file.dissolve(DISSOLVE)? {
+            if !hurry && !self.alarm.went_off() && !self.closing.load(Ordering::Acquire) {
+                thread::sleep(DISSOLVE_PAUSE);
+            }
+        }
+        Ok(())
     }
 
     fn refused(&self, fenced: Fenced) -> io::Error {
@@ -169,16 +194,21 @@ impl Inner {
 
 /// Deletes a file unless a reader pins it; whether it is gone because of that.
 pub(crate) fn delete(disk: &dyn Disk, name: &str) -> io::Result<bool> {
+    unlink(disk, name).map(|file| file.is_some())
+}
+
+/// As [`delete`], and hands the file over: its room stays as long as it is open.
+fn unlink(disk: &dyn Disk, name: &str) -> io::Result<Option<Arc<dyn File>>> {
     let gone = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     };
     match disk.open(name, Access::Write) {
         Ok(file) => match file.try_lock(true) {
-            Ok(()) => disk.remove(name).or_else(gone).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Ok(()) => disk.remove(name).or_else(gone).map(|()| Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         },
-        Err(error) => gone(error).map(|()| false),
+        Err(error) => gone(error).map(|()| None),
     }
 }

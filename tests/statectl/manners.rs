@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 23] = [
     "init",
     "status",
     "put",
@@ -18,6 +18,10 @@ const COMMANDS: [&str; 19] = [
     "cat",
     "log",
     "dump",
+    "diff",
+    "export",
+    "import",
+    "rsync",
     "du",
     "verify",
     "snapshots",

@@ -4,9 +4,12 @@ pub mod apply;
 pub mod backup;
 pub mod backups;
 pub mod compact;
+pub mod diff;
 pub mod du;
 pub mod dump;
+pub mod export;
 pub mod get;
+pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
@@ -15,6 +18,7 @@ pub mod prune;
 pub mod put;
 pub mod repair;
 pub mod restore;
+pub mod rsync;
 pub mod snapshot;
 pub mod status;
 pub mod verify;
@@ -41,6 +45,10 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Cat(cat) => cat.run(session, output),
         Command::Log(log) => log.run(session, output),
         Command::Dump(dump) => dump.run(session, output),
+        Command::Diff(diff) => diff.run(session, output),
+        Command::Export(export) => export.run(session, output),
+        Command::Import(import) => import.run(session, output),
+        Command::Rsync(rsync) => rsync.run(session),
         Command::Du(du) => du.run(session, output),
         Command::Verify(verify) => verify.run(session, output),
         Command::Snapshots(snapshots) => snapshots.run(session, output),

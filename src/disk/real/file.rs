@@ -30,6 +30,9 @@ const BUFFERED_ABOVE: Option<usize> = None;
 /// which commits the file's times with every write, and so a journal transaction.
 const DSYNC: OFlags = OFlags::from_bits_retain(libc::O_DSYNC.cast_unsigned());
 
+/// Which signal tells of a lease (linux/fcntl.h); libc does not name it.
+const F_SETSIG: libc::c_int = 10;
+
 #[derive(Debug)]
 pub(super) struct RealFile {
     fd: OwnedFd,
@@ -177,6 +180,17 @@ impl File for RealFile {
         }
     }
 
+    fn dissolve(&self, bytes: u64) -> io::Result<bool> {
+        let stat = self.stat()?;
+        let len = length(&stat);
+        if len == 0 || stat.st_nlink > 0 || !self.is_only_handle() {
+            return Ok(false);
+        }
+        let rest = len.saturating_sub(bytes);
+        self.set_len(rest)?;
+        Ok(rest > 0)
+    }
+
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         // This moves the descriptor's own position, which nothing here uses.
         match uninterrupted(|| Ok(rustix::fs::seek(&self.fd, SeekFrom::Data(offset))?)) {
@@ -228,6 +242,19 @@ impl File for RealFile {
 }
 
 impl RealFile {
+    /// Whether nobody else has the file open or mapped, by the kernel's word: else it grants no
+    /// lease for writing (fcntl(2)). False where it grants none at all.
+    fn is_only_handle(&self) -> bool {
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: the descriptor is open. Should the lease be asked back before it is returned, the
+        // signal is one that does nothing by default; SIGIO would end the process.
+        unsafe {
+            libc::fcntl(fd, F_SETSIG, libc::SIGURG) == 0
+                && libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) == 0
+                && libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) == 0
+        }
+    }
+
     /// Locks of the open file description: they end with this handle, whatever else the process
     /// opens and closes, and can be asked about without being taken.
     fn set_lock(&self, kind: i32) -> io::Result<()> {
@@ -268,6 +295,33 @@ fn unsupported(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_goes_in_steps_once_nobody_else_can_see_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&path, vec![7; 10_000]).unwrap();
+        std::fs::hard_link(&path, &link).unwrap();
+        let open = || std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let direct = Arc::new(AtomicBool::new(true));
+        let file = RealFile::new(OwnedFd::from(open()), Kind::InPlace, direct);
+        let reader = std::fs::File::open(&path).unwrap();
+        let untouched = || !file.dissolve(4096).unwrap() && file.len().unwrap() == 10_000;
+        assert!(untouched(), "it has a name");
+        std::fs::remove_file(&path).unwrap();
+        assert!(untouched(), "it has another name");
+        std::fs::remove_file(&link).unwrap();
+        assert!(untouched(), "somebody reads it");
+        // SAFETY: nobody cuts the file while it is mapped: that is what is tested.
+        let map = unsafe { memmap2::Mmap::map(&reader) }.unwrap();
+        drop(reader);
+        assert!(untouched() && map.iter().all(|byte| *byte == 7), "somebody has it mapped");
+        drop(map);
+        assert!(file.dissolve(4096).unwrap() && file.len().unwrap() == 10_000 - 4096);
+        assert!(file.dissolve(4096).unwrap());
+        assert!(!file.dissolve(4096).unwrap() && file.len().unwrap() == 0);
+        assert!(!file.dissolve(4096).unwrap());
+    }
 
     #[test]
     fn durable_writes_flush_what_reading_needs_and_no_more() {

@@ -1,0 +1,145 @@
+//! `diff`: what differs between two states, wherever they are kept.
+
+use crate::ctl::entry::Key;
+use crate::ctl::exit::Exit;
+use crate::ctl::failure::Failure;
+use crate::ctl::output::Output;
+use crate::ctl::session::Session;
+use crate::ctl::text::word;
+use crate::ctl::time::When;
+use crate::export::diff::{Difference, Side, diff};
+use crate::export::tree::{Tree, TreeError};
+use crate::format::names;
+use crate::store::View;
+use clap::Args;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Says what differs between two states: a line for each entry that was added (+), removed (-) or
+/// modified (M) on the way from A to B.
+///
+/// A and B are points in the history of the state directory (a time, now-2h, @lsn:N, tag:NAME, a
+/// snapshot's id), other state directories, also copies, or exported trees. What has a slash in it,
+/// or is a folder, is taken for a directory.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The first state.
+    a: String,
+    /// The second one.
+    #[arg(default_value = "latest")]
+    b: String,
+    /// Only this table.
+    #[arg(long)]
+    table: Option<String>,
+    /// Exit with 1 if anything differs, as git does.
+    #[arg(short, long)]
+    exit_code: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    change: char,
+    #[serde(flatten)]
+    key: Key<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_bytes: Option<u64>,
+}
+
+/// A state that was read.
+enum State {
+    View(View),
+    Tree(Tree),
+}
+
+impl State {
+    fn side(&self) -> Side<'_> {
+        match self {
+            State::View(view) => Side::View(view),
+            State::Tree(tree) => Side::Tree(tree),
+        }
+    }
+}
+
+/// Either what a state says, or nobody reads what differs.
+enum Trouble {
+    Tree(TreeError),
+    Told(Failure),
+}
+
+impl From<TreeError> for Trouble {
+    fn from(error: TreeError) -> Trouble {
+        Trouble::Tree(error)
+    }
+}
+
+impl Diff {
+    /// Runs the command.
+    pub fn run(self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        let (a, b) = (read(session, &self.a)?, read(session, &self.b)?);
+        let mut differences = 0_u64;
+        let outcome = diff(a.side(), b.side(), &mut |table, key, difference| {
+            if self.table.as_ref().is_some_and(|wanted| wanted != table) {
+                return Ok(());
+            }
+            differences += 1;
+            print(session, output, table, key, difference).map_err(Trouble::Told)
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(Trouble::Tree(error)) => return Err(session.tree(&error)),
+            Err(Trouble::Told(failure)) => return Err(failure),
+        }
+        Ok(if self.exit_code && differences > 0 { Exit::Failed } else { Exit::Ok })
+    }
+}
+
+fn print(
+    session: &Session,
+    output: &mut Output,
+    table: &str,
+    key: &[u8],
+    difference: Difference,
+) -> Result<(), Failure> {
+    let (change, old, new) = match difference {
+        Difference::Added(new) => ('+', None, Some(new)),
+        Difference::Removed(old) => ('-', Some(old), None),
+        Difference::Changed(old, new) => ('M', Some(old), Some(new)),
+    };
+    if session.json() {
+        let key = Key::new(table, key);
+        return output.object(&Line { change, key, old_bytes: old, new_bytes: new });
+    }
+    let bytes = match (old, new) {
+        (Some(old), Some(new)) if old != new => format!("{old}>{new}"),
+        (old, new) => old.or(new).unwrap_or(0).to_string(),
+    };
+    output.line(format_args!("{change} {table} {} {bytes}", word(key)))
+}
+
+/// The state that an operand names.
+fn read(session: &Session, operand: &str) -> Result<State, Failure> {
+    let path = Path::new(operand);
+    if operand.contains('/') || path.is_dir() {
+        return directory(session, path);
+    }
+    let when: When = operand.parse().map_err(|error| {
+        let message = format!("{operand}: {error}, and no directory");
+        Failure::new(Exit::Usage, message, "statectl diff --help")
+    })?;
+    let reader = session.read()?;
+    session.view(&reader, Some(&when)).map(State::View)
+}
+
+/// A state directory, or an exported tree.
+fn directory(session: &Session, path: &Path) -> Result<State, Failure> {
+    if path.join(names::CONTROL).exists() {
+        let other = session.on(PathBuf::from(path));
+        let reader = other.read()?;
+        return Ok(State::View(reader.view().clone()));
+    }
+    let tree = Tree::open(path).map_err(|error| session.tree(&error))?;
+    tree.check().map_err(|error| session.tree(&error))?;
+    Ok(State::Tree(tree))
+}
