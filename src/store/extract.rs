@@ -13,6 +13,9 @@ use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FileName, FormatError, Group, SnapshotHeader};
 use crate::log::Groups;
 use crate::store::Position;
+use crate::store::beyond::Beyond;
+use crate::store::decision::Stand;
+use crate::store::directory::Directory;
 use crate::store::error::{Damage, Evidence, Found, OpenError, ReadError};
 use crate::store::pin::Pins;
 use crate::store::reader::{Reader, writer_lives};
@@ -57,12 +60,12 @@ impl Extract {
     pub fn open(disk: Arc<dyn Disk>) -> Result<Extract, ReadError> {
         let writer_lives = writer_lives(disk.as_ref());
         // Before anything is listed: what is durable now is in the files listed later.
-        let durable = if writer_lives {
-            recovery::published(disk.as_ref())?
-        } else {
+        let durable = match closed_at(disk.as_ref())? {
+            _ if writer_lives => recovery::published(disk.as_ref())?,
+            Some(lsn) => lsn,
             // A living writer has recovered this directory; else it is done here, with everything
             // that recovery checks.
-            Reader::open_on(Arc::clone(&disk))?.view().lsn()
+            None => Reader::open_on(Arc::clone(&disk))?.view().lsn(),
         };
         let pins = Pins::take(disk.as_ref())?;
         let (control, _) = recovery::identify(pins.directory())?;
@@ -113,16 +116,7 @@ impl Extract {
     /// Where the log goes on behind a base.
     #[must_use]
     pub fn behind(&self, base: Option<&SnapshotHeader>) -> Position {
-        base.map_or_else(
-            || genesis(&self.seals),
-            |header| Position {
-                segment: header.resume,
-                offset: header.resume_offset,
-                lsn: header.lsn,
-                chain: header.chain,
-                time: header.time,
-            },
-        )
+        base.map_or_else(|| genesis(&self.seals), behind)
     }
 
     /// Hands out the groups after `from`, in order, to the end of what is durable.
@@ -238,6 +232,45 @@ impl Extract {
         let sound = self.pins.directory().snapshots.iter();
         let sound = sound.filter_map(|facts| facts.header.as_ref().ok());
         sound.filter(|header| self.seals.holds(header.epoch, header.lsn))
+    }
+}
+
+/// The last LSN of a store that was closed, so that recovery has nothing to decide: its log ends
+/// where its watermark says, and nothing stands behind. `None` where recovery must look.
+fn closed_at(disk: &dyn Disk) -> Result<Option<Lsn>, ReadError> {
+    let directory = Directory::read(disk)?;
+    let (control, facts) = recovery::identify(&directory)?;
+    recovery::check_files(&directory, &control)?;
+    if !facts.original || control.replica || facts.slots.iter().any(Result::is_err) {
+        return Ok(None);
+    }
+    let seals = Seals::of(&directory);
+    let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
+    let sound = sound.filter(|header| seals.holds(header.epoch, header.lsn));
+    let newest = sound.max_by_key(|header| (header.epoch, header.lsn));
+    let start = newest.map_or_else(|| genesis(&seals), behind);
+    let mut walk = Walk::new(disk, &directory, &seals, start)?;
+    let stand = loop {
+        match walk.step()? {
+            Walked::Group(_) => drop(walk.group()),
+            Walked::End(stand, _) => break stand,
+        }
+    };
+    let end = walk.position();
+    let beyond = Beyond::look(disk, &directory, &end)?;
+    let nothing = beyond.group.is_none() && beyond.headless.is_none() && beyond.written == 0;
+    let clean = stand == Stand::Blank && nothing && end.lsn == control.watermark;
+    Ok(clean.then_some(end.lsn))
+}
+
+/// Where the log goes on behind a snapshot.
+fn behind(header: &SnapshotHeader) -> Position {
+    Position {
+        segment: header.resume,
+        offset: header.resume_offset,
+        lsn: header.lsn,
+        chain: header.chain,
+        time: header.time,
     }
 }
 
