@@ -7,7 +7,7 @@
 //!   durable, that is an error, never an end;
 //! - nothing is changed, and no lock of the writer's is taken.
 
-use crate::base::{Epoch, Lsn};
+use crate::base::{Chain, Epoch, Lsn};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FileName, FormatError, Group, SnapshotHeader};
@@ -108,7 +108,9 @@ impl Extract {
     pub fn bases(&self) -> Vec<Option<SnapshotHeader>> {
         let mut snapshots: Vec<_> = self.snapshots().copied().collect();
         snapshots.sort_by_key(|header| (header.lsn, header.epoch));
-        let empty = self.pins.directory().segments.is_empty() && snapshots.is_empty();
+        // Also where a writer has only begun with its very first segment.
+        let mut segments = self.pins.directory().segments.values();
+        let empty = snapshots.is_empty() && segments.all(|segment| segment.first.is_none());
         let beginning = (empty || self.seals.genesis().is_some()).then_some(None);
         beginning.into_iter().chain(snapshots.into_iter().map(Some)).collect()
     }
@@ -130,6 +132,7 @@ impl Extract {
         each: &mut dyn FnMut(&Group<'_>) -> Result<(), E>,
     ) -> Result<Extracted, E> {
         let io = |error| E::from(ReadError::Io(error));
+        let from = if is_beginning(&from) { genesis(&self.seals) } else { from };
         let directory = self.pins.directory();
         let mut walk = Walk::new(self.disk.as_ref(), directory, &self.seals, from).map_err(io)?;
         let mut done = Extracted { end: from, groups: 0 };
@@ -203,8 +206,11 @@ impl Extract {
             (p.segment, p.offset, p.lsn, p.chain)
                 == (place.segment, place.offset, place.lsn, place.chain)
         };
-        let mut bases = self.bases().into_iter().map(|base| self.behind(base.as_ref()));
-        if bases.any(|base| known(&base)) {
+        let mut bases = self.bases().into_iter();
+        if bases.any(|base| match base {
+            None => is_beginning(place),
+            Some(header) => known(&behind(&header)),
+        }) {
             return Ok(true);
         }
         let sealed = self.seals.end_of(place.segment.epoch);
@@ -261,6 +267,11 @@ fn closed_at(disk: &dyn Disk) -> Result<Option<Lsn>, ReadError> {
     let nothing = beyond.group.is_none() && beyond.headless.is_none() && beyond.written == 0;
     let clean = stand == Stand::Blank && nothing && end.lsn == control.watermark;
     Ok(clean.then_some(end.lsn))
+}
+
+/// Whether nothing came before, wherever the first segment was then.
+fn is_beginning(place: &Position) -> bool {
+    (place.lsn, place.chain) == (Lsn::ZERO, Chain::default())
 }
 
 /// Where the log goes on behind a snapshot.
