@@ -67,8 +67,8 @@ impl Mapping {
     pub fn prefetch(&self, range: Range<usize>) {
         let Inner::Mapped { map, .. } = &self.0 else { return };
         let range = range.start..range.end.min(map.len());
-        if !range.is_empty() && !(is_resident(map, range.start) && is_resident(map, range.end - 1))
-        {
+        let here = |at| is_resident(map, at);
+        if !(range.is_empty() || here(range.start) && here(range.end - 1)) {
             let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
         }
     }
