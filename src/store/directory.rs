@@ -168,9 +168,11 @@ impl Directory {
                     else {
                         continue;
                     };
+                    // What a file under another's name says of the history does not count.
+                    let header = header.and_then(|header| same(header.id == id, header));
                     let first = header.as_ref().ok().and_then(|header| first_group(first, header));
                     let facts = SegmentFacts {
-                        header: header.and_then(|header| same(header.id == id, header)),
+                        header,
                         first: first.map(|(group, _)| group),
                         seal: first.and_then(|(_, seal)| seal),
                         ..SegmentFacts::listed(id, &entry)
