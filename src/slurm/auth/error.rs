@@ -39,7 +39,11 @@ pub enum AuthError {
         reason: String,
     },
     /// munge refused.
-    #[error("munge: {fault} ({what}{socket}): {advice}", advice = fault.advice(), socket = at(.socket))]
+    #[error(
+        "munge: {fault} ({what}{by}): {advice}",
+        by = at(.socket),
+        advice = fault.advice()
+    )]
     Munge {
         /// Why.
         fault: MungeFault,
@@ -80,7 +84,7 @@ pub enum AuthError {
     },
     /// A credential from before this process began: it may have been used already.
     #[error(
-        "the credential is older than this process, which cannot know whether it was used: ask again"
+        "the credential is older than this process, which cannot know if it was used: ask again"
     )]
     BeforeStart,
     /// A credential that was used already.

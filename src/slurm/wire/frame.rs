@@ -7,9 +7,9 @@
 //! | – | u16 | 0; only in 21.08 and older |
 //! | type | u16 | number of the message |
 //! | body length | u32 | |
-//! | forward count | u16 | ours is always 0; more is refused: a list of nodes to pass it on to would follow |
+//! | forward count | u16 | 0; more is refused: nodes to pass the message on to would follow |
 //! | return count | u16 | likewise: replies of other nodes would follow |
-//! | origin | u16 family | 0: nothing follows; 2: u32 address, u16 port; 10: mem, u16 port. Not used |
+//! | origin | u16 family | not used. 0; 2, then u32 address, u16 port; 10, then mem, u16 port |
 //! | credential | u32 plugin, and str (munge) or mem (ours) | |
 //!
 //! One request a connection. The head can be judged before the body has arrived: a server reads at

@@ -3,7 +3,7 @@
 //! | version | number | header | bodies |
 //! |---|---|---|---|
 //! | 22.05 | 0x2600 | 10 bytes before the forward count | all tables |
-//! | 21.08 | 0x2500 | two zero bytes before the message type | those that are the same in all three |
+//! | 21.08 | 0x2500 | two zero bytes before the message type | those that never changed |
 //! | 20.11 | 0x2400 | as 21.08 | as 21.08 |
 //!
 //! A message says from which version on its table is known to be right

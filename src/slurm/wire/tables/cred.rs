@@ -12,8 +12,8 @@ use crate::slurm::wire::tables::MemGroups;
 use crate::slurm::wire::tables::StepId;
 
 record! {
-    /// What is permitted. A batch job wants groups, host lists, a core, memory, a recent `ctime` and the
-    /// step [`BATCH`](crate::slurm::wire::constants::step::BATCH).
+    /// What is permitted. A batch job wants groups, host lists, a core, memory, a recent `ctime`
+    /// and the step [`BATCH`](crate::slurm::wire::constants::step::BATCH).
     Cred {
         step_id: StepId;
         uid: u32;
