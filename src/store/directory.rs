@@ -5,7 +5,6 @@
 use crate::base::limits::BLOCK;
 use crate::base::{Epoch, Lsn, Nanos, SegmentId};
 use crate::disk::{Access, Disk, Entry, File};
-use crate::format::segment::FIRST_GROUP;
 use crate::format::snapshot::HEADER_LEN;
 use crate::format::{
     Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
@@ -270,7 +269,7 @@ fn look<T>(
 }
 
 fn first_group(file: Arc<dyn File>, header: &SegmentHeader) -> Option<(GroupHeader, Option<Seal>)> {
-    let mut groups = Groups::new(file, *header, FIRST_GROUP);
+    let mut groups = Groups::first(file, *header);
     groups.look().ok()?;
     let group = groups.take();
     Some((group.header, group.seal()))

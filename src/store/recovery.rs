@@ -118,8 +118,7 @@ pub struct Recovered {
 pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recovered, OpenError> {
     let directory = Directory::read(disk).map_err(OpenError::io("directory"))?;
     let (control, facts) = identify(&directory)?;
-    check_versions(&directory)?;
-    check_lineage(&directory, &control)?;
+    check_files(&directory, &control)?;
     Recovery {
         disk,
         directory: &directory,
@@ -207,6 +206,12 @@ fn whose(directory: &Directory, control: &Control, facts: &ControlFacts) -> Whos
         (true, true) => Whose::Replica,
         (true, false) => Whose::Original,
     }
+}
+
+/// Whether every file can be read by this build, and belongs to this history.
+pub(crate) fn check_files(directory: &Directory, control: &Control) -> Result<(), OpenError> {
+    check_versions(directory)?;
+    check_lineage(directory, control)
 }
 
 fn check_versions(directory: &Directory) -> Result<(), OpenError> {
