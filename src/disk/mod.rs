@@ -36,8 +36,10 @@ pub enum Site {
     ControlName,
     /// A slot of the control file.
     ControlSlot,
-    /// Header and zeros of a prepared segment.
+    /// Zeros and length of a prepared segment, before its header.
     SegmentBody,
+    /// A prepared segment's header.
+    SegmentHeader,
     /// A prepared segment's name.
     SegmentName,
     /// A commit group: what an acknowledgement rests on.
@@ -69,13 +71,17 @@ pub enum Site {
     ManifestRemoved,
     /// The mark of a restore that is under way.
     RestoreMark,
-    /// A file that a restore or an archive needs for a while, or that it is.
+    /// That what a restore needed for a while is gone.
     Scratch,
+    /// An archive or a delta, before it gets its name.
+    ArchiveBody,
+    /// Its name.
+    ArchiveName,
 }
 
 impl Site {
     /// Every site of backup and restore.
-    pub const EXPORT: [Site; 9] = [
+    pub const EXPORT: [Site; 11] = [
         Site::RepositoryMark,
         Site::RepositoryName,
         Site::BackupFile,
@@ -85,14 +91,17 @@ impl Site {
         Site::ManifestRemoved,
         Site::RestoreMark,
         Site::Scratch,
+        Site::ArchiveBody,
+        Site::ArchiveName,
     ];
 
     /// Every site of a store.
-    pub const ALL: [Site; 11] = [
+    pub const ALL: [Site; 12] = [
         Site::DirectoryName,
         Site::ControlName,
         Site::ControlSlot,
         Site::SegmentBody,
+        Site::SegmentHeader,
         Site::SegmentName,
         Site::Group,
         Site::Tail,

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Bytes read at once.
 const WINDOW: usize = 1 << 20;
 
+/// Bytes read at once where one group is wanted.
+const SMALL_WINDOW: usize = 64 << 10;
+
 /// Why no group stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -32,6 +35,8 @@ pub struct Groups {
     header: SegmentHeader,
     offset: u64,
     window: Vec<u8>,
+    /// The least that is read.
+    window_len: usize,
     window_at: u64,
     here: Option<Verified>,
 }
@@ -41,7 +46,14 @@ impl Groups {
     #[must_use]
     pub fn new(file: Arc<dyn File>, header: SegmentHeader, offset: u64) -> Groups {
         let offset = offset.max(FIRST_GROUP);
-        Groups { file, header, offset, window: Vec::new(), window_at: 0, here: None }
+        let (window, window_len) = (Vec::new(), WINDOW);
+        Groups { file, header, offset, window, window_len, window_at: 0, here: None }
+    }
+
+    /// As [`Groups::new`], for a look at the first group only: reads no more than that takes.
+    #[must_use]
+    pub fn first(file: Arc<dyn File>, header: SegmentHeader) -> Groups {
+        Groups { window_len: SMALL_WINDOW, ..Groups::new(file, header, FIRST_GROUP) }
     }
 
     /// Where the next group is looked for.
@@ -137,7 +149,7 @@ impl Groups {
         let unreadable = |error: io::Error| Stop::Unreadable(error.kind());
         let file_len = self.file.len().map_err(unreadable)?;
         let left = file_len.saturating_sub(offset);
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(len.max(WINDOW));
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(len.max(self.window_len));
         self.window_at = offset;
         self.window.resize(wanted, 0);
         let outcome = self.file.read_at(&mut self.window, offset);

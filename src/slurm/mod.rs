@@ -1,7 +1,9 @@
-//! What Slurm's files and programs say, as values. Knows no controller.
+//! What a Slurm cluster speaks: its configuration files, its lists of hosts, its wire protocol and
+//! its credentials. Knows no controller: pure functions on bytes and text, and keys from files.
 //!
-//! [`conf`] reads slurm.conf, and statedir.conf beside it; [`hostlist`] reads and writes names such
-//! as `n[1-4]`.
+//! Facts about the protocol are in `docs/slurm-protocol.md`, byte by byte.
 
+pub mod auth;
 pub mod conf;
 pub mod hostlist;
+pub mod wire;
