@@ -242,7 +242,10 @@ fn a_directory_that_is_no_store_is_refused_with_what_to_do() {
     assert!(said.code == 1 && said.stderr.contains(&next), "{said:?}");
     std::fs::write(state.join("job_state"), "precious").unwrap();
     let said = start();
-    assert!(said.code == 1 && said.stderr.contains("Slurm's own slurmctld (job_state)"), "{said:?}");
+    assert!(
+        said.code == 1 && said.stderr.contains("Slurm's own slurmctld (job_state)"),
+        "{said:?}"
+    );
     assert_eq!(std::fs::read(state.join("job_state")).unwrap(), b"precious");
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
     std::fs::remove_file(state.join("job_state")).unwrap();

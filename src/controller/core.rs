@@ -233,8 +233,10 @@ fn describe(record: &mut NodeRecord, update: &UpdateNode, uid: u32, now: i64) {
 /// | DOWN | always | base DOWN |
 /// | DRAIN, FAIL, NoResp | always | sets the flag |
 /// | UNDRAIN | drained | clears DRAIN |
-/// | RESUME | DOWN, FUTURE, drained or failing | clears DRAIN and FAIL; DOWN and FUTURE become IDLE; NO_RESPOND until it is heard of |
+/// | RESUME | DOWN, FUTURE, drained or failing | clears DRAIN, FAIL, DOWN and FUTURE |
 /// | IDLE | base DOWN or IDLE | base IDLE |
+///
+/// After RESUME a node counts as not responding until it is heard of.
 #[must_use]
 pub fn wished(state: u32, wish: u32) -> Option<u32> {
     let (base, flags) = (state & node::BASE, state & !node::BASE);
