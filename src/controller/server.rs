@@ -107,19 +107,21 @@ async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
 ) -> Result<(), Dropped> {
-    let mut length = [0; LENGTH_LEN];
     let known = timeout(UNKNOWN_TIME, async {
+        let mut length = [0; LENGTH_LEN];
         stream.read_exact(&mut length).await?;
         let len = frame::length(length).map_err(|error| Dropped::Garbage(error.to_string()))?;
-        know(service, &mut stream, len).await.map(|known| (known, len))
-    });
-    let (known, _len) = known.await??;
-    let (known, rest_len) = match known {
-        Ok(known) => known,
-        Err((version, code)) => {
-            let header = Header::new(version, 0, 0);
-            return refuse(service, &mut stream, &header, code).await;
+        let (judged, rest_len) = know(service, &mut stream, len).await?;
+        if judged.is_err() {
+            // The refusal would be lost if bytes were still on their way.
+            discard(&mut stream, rest_len).await?;
         }
+        Ok::<_, Dropped>((judged, rest_len))
+    });
+    let (judged, rest_len) = known.await??;
+    let known = match judged {
+        Ok(known) => known,
+        Err((version, code)) => return refuse(service, &mut stream, version, code).await,
     };
     let Known { header, opened, begun, body_len } = known;
     let body_len = match body_len {
@@ -146,7 +148,7 @@ async fn serve(
         Ok(proved) => proved,
         Err(error) => {
             tracing::warn!("{peer}: {error}");
-            return refuse(service, &mut stream, &header, AUTHENTICATION).await;
+            return refuse(service, &mut stream, header.version, AUTHENTICATION).await;
         }
     };
     let answer = match Message::unpack(header.kind, header.version, &body) {
@@ -167,14 +169,15 @@ async fn serve(
     }
 }
 
-type Judged = Result<(Known, usize), (Version, u32)>;
+/// Who asks, or the version and the code to refuse with.
+type Judged = Result<Known, (Version, u32)>;
 
-/// Reads header and credential, and judges them. `Err` within: refuse with that code.
+/// Reads header and credential, and judges them; also how many bytes are still to come.
 async fn know(
     service: &Arc<Service>,
     stream: &mut TcpStream,
     len: usize,
-) -> Result<Judged, Dropped> {
+) -> Result<(Judged, usize), Dropped> {
     let most = len.min(HEAD_MAX);
     let mut bytes = Vec::new();
     loop {
@@ -182,7 +185,8 @@ async fn know(
             Ok(_) => break,
             Err(error) if bytes.len() < most && Head::wants_more(&error, bytes.len()) => {}
             Err(error) if matches!(error.why, Why::Version(_)) => {
-                return Ok(Err((Version::NEWEST, rc::VERSION)));
+                let rest_len = len - bytes.len();
+                return Ok((Err((Version::NEWEST, rc::VERSION)), rest_len));
             }
             Err(error) => return Err(Dropped::Garbage(error.to_string())),
         }
@@ -208,10 +212,10 @@ async fn know(
         let begun = bytes[head.len..].to_vec();
         let rest_len = len - bytes.len();
         match opened {
-            Ok(opened) => Ok((Known { header, opened, begun, body_len }, rest_len)),
+            Ok(opened) => (Ok(Known { header, opened, begun, body_len }), rest_len),
             Err(error) => {
                 tracing::warn!("message {}: {error}", header.kind);
-                Err((header.version, AUTHENTICATION))
+                (Err((header.version, AUTHENTICATION)), rest_len)
             }
         }
     });
@@ -258,7 +262,7 @@ async fn reply_to(
     // What was proved is who asks, not what: a code is all he gets.
     match opened.prove(header.kind, &[]) {
         Ok(proved) => send(service, stream, header.version, &proved, Message::code(code)).await,
-        Err(_) => refuse(service, stream, &header, code).await,
+        Err(_) => refuse(service, stream, header.version, code).await,
     }
 }
 
@@ -266,10 +270,9 @@ async fn reply_to(
 async fn refuse(
     service: &Arc<Service>,
     stream: &mut TcpStream,
-    header: &Header,
+    version: Version,
     code: u32,
 ) -> Result<(), Dropped> {
-    let version = header.version;
     write(service, stream, version, Role::Reply([0; 16]), To::Anybody, Message::code(code)).await
 }
 
