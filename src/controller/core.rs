@@ -260,8 +260,8 @@ pub fn wished(state: u32, wish: u32) -> Option<u32> {
 fn forget_reason(record: &mut NodeRecord) {
     let out =
         record.state & node::BASE == node::DOWN || record.state & (node::DRAIN | node::FAIL) != 0;
-    if !out {
-        (record.reason, record.reason_uid, record.reason_time) = (Vec::new(), 0, 0);
+    if !out && !record.reason.is_empty() {
+        (record.reason, record.reason_uid, record.reason_time) = (Vec::new(), u32::UNSET, 0);
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::controller::core::State;
 use crate::controller::node::NodeRecord;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
-use crate::slurm::hostlist::compress;
+use crate::slurm::hostlist::{by_prefix, compress};
 use crate::slurm::wire::constants::{node, partition, select};
 use crate::slurm::wire::tables::{
     Energy, Listing, Node as NodeInfo, NodeSelect, Partition as PartitionInfo, Power, Sensors,
@@ -14,6 +14,8 @@ use std::fmt::Write;
 
 /// In a request: hidden ones too.
 const SHOW_ALL: u16 = 0x1;
+/// In a request: what is in use, too.
+const SHOW_DETAIL: u16 = 0x2;
 /// In a request: nodes that are not there yet, too.
 const SHOW_FUTURE: u16 = 0x80;
 
@@ -44,7 +46,7 @@ pub fn nodes(conf: &Conf, state: &State, changed: i64, show: u16) -> Listing<Tim
     let records = conf.nodes.iter().zip(hidden).map(|(of, hidden)| {
         let record = state.node(of);
         let future = record.state & node::BASE == node::FUTURE && show & SHOW_FUTURE == 0;
-        if hidden || future { NodeInfo::default() } else { node_info(conf, of, &record) }
+        if hidden || future { NodeInfo::default() } else { node_info(conf, of, &record, show) }
     });
     Listing { head: Time(changed), records: records.collect() }
 }
@@ -56,9 +58,10 @@ pub fn one_node(
     state: &State,
     changed: i64,
     name: &str,
+    show: u16,
 ) -> Option<Listing<Time, NodeInfo>> {
     let of = conf.nodes.iter().find(|node| node.name == name)?;
-    let records = vec![node_info(conf, of, &state.node(of))];
+    let records = vec![node_info(conf, of, &state.node(of), show)];
     Some(Listing { head: Time(changed), records })
 }
 
@@ -79,7 +82,7 @@ fn text(bytes: &[u8]) -> Text {
     if bytes.is_empty() { Text::NONE } else { Text::from_bytes(bytes) }
 }
 
-fn node_info(conf: &Conf, of: &Node, record: &NodeRecord) -> NodeInfo {
+fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo {
     let features = Text::from(of.features.clone());
     NodeInfo {
         name: of.name.as_str().into(),
@@ -114,7 +117,7 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord) -> NodeInfo {
         features: features.clone(),
         features_act: features,
         gres: of.gres.clone().into(),
-        gres_drain: "N/A".into(),
+        gres_drain: (show & SHOW_DETAIL != 0).then_some("N/A").into(),
         comment: text(&record.comment),
         extra: text(&record.extra),
         reason: text(&record.reason),
@@ -214,7 +217,9 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
     let memory: u64 = nodes().map(|node| node.real_memory).sum();
     let places = members.iter().map(|at| u32::try_from(*at).expect("fewer than the hosts"));
     let all = u32::try_from(conf.nodes.len()).expect("a hostlist's limit");
-    let list = compress(nodes().map(|node| node.name.as_str()));
+    let mut names: Vec<&str> = nodes().map(|node| node.name.as_str()).collect();
+    names.sort_unstable_by(|a, b| by_prefix(a, b));
+    let list = compress(names);
     PartitionInfo {
         name: of.name.as_str().into(),
         grace_time: of.grace_time,

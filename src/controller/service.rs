@@ -172,7 +172,7 @@ impl Service {
             Message::NodeRequest(asked) => {
                 let (conf, changed) = (&live.conf, live.nodes_changed);
                 let name = asked.name.lossy();
-                match inform::one_node(conf, &live.state, changed, &name) {
+                match inform::one_node(conf, &live.state, changed, &name, asked.flags) {
                     Some(found) => Answer::Reply(Message::Nodes(Box::new(found))),
                     None => code(rc::NODE),
                 }
