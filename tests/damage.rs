@@ -359,8 +359,8 @@ fn a_segment_under_another_name_says_nothing_of_the_history() {
     }
 }
 
-/// What is left of histories that were cut off to nothing must not bind the one that begins anew: it
-/// was opened, took saves, and then was refused.
+/// What is left of histories that were cut off to nothing must not bind the one that begins anew:
+/// it was opened, took saves, and then was refused.
 #[test]
 fn a_name_from_before_the_beginning_binds_nobody() {
     let subject = Subject::new(Left::Closed);
