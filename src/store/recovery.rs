@@ -498,7 +498,9 @@ impl Recovery<'_> {
             if beyond.written > 0 && stand == Stand::Blank { Stand::Written } else { stand };
         // A copier may have been at a segment while it was made; its owner never leaves it so.
         let headless = beyond.headless.filter(|_| self.whose != Whose::Copy);
-        let stand = if headless.is_some() { Stand::Missing } else { stand };
+        let vanished = self.vanished(end, beyond);
+        let lost = headless.is_some() || vanished.is_some();
+        let stand = if lost { Stand::Missing } else { stand };
         let (bound, evidence) = self.evidence(end, beyond);
         let file = crate::format::FileName::Segment(end.segment).to_string();
         match decision::end(stand, bound, self.whose) {
@@ -513,8 +515,15 @@ impl Recovery<'_> {
             }
             End::Corruption if self.target == Target::BeforeDamage => Ok(()),
             End::Corruption => {
-                let (file, offset, found) =
-                    self.lost_segment(end, &found, beyond).unwrap_or((file, end.offset, found));
+                let vanished = vanished.map(|id| {
+                    let file = crate::format::FileName::Segment(id).to_string();
+                    match self.directory.segments.contains_key(&id) {
+                        true => (file, FIRST_GROUP, Found::NoSnapshot),
+                        false => (file, FIRST_GROUP, Found::Missing),
+                    }
+                });
+                let lost = vanished.or_else(|| self.lost_segment(end, &found, beyond));
+                let (file, offset, found) = lost.unwrap_or((file, end.offset, found));
                 Err(OpenError::Corruption(Box::new(Damage {
                     file,
                     offset,
@@ -525,6 +534,24 @@ impl Recovery<'_> {
                 })))
             }
         }
+    }
+
+    /// A segment that must have been there, because later ones are: a copier has listed it, and it
+    /// was superseded before its turn came. Ordinals are given out one by one. The first of all is
+    /// deleted only after a snapshot was published: where that is missing, the first one that is
+    /// left, which nothing leads to.
+    fn vanished(&self, end: &Position, beyond: &Beyond) -> Option<SegmentId> {
+        let segments = &self.directory.segments;
+        let there = |ordinal: u64| segments.keys().any(|id| id.ordinal == ordinal);
+        if end.segment == SegmentId::default() {
+            let lowest = segments.keys().min_by_key(|id| id.ordinal)?;
+            return (lowest.ordinal > 1).then_some(*lowest);
+        }
+        // In the original, groups further on are damage in any case.
+        let (later, _) = beyond.group.filter(|_| self.whose == Whose::Copy)?;
+        let ordinal = end.segment.ordinal.checked_add(1)?;
+        let gap = ordinal < later.ordinal && !there(ordinal);
+        gap.then_some(SegmentId { ordinal, ..end.segment })
     }
 
     /// What to name where the log ends at the end of its segment, or in zeros or nowhere, although
