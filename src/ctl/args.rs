@@ -6,6 +6,7 @@ use crate::ctl::commands::apply::Apply;
 use crate::ctl::commands::backup::Backup;
 use crate::ctl::commands::backups::Backups;
 use crate::ctl::commands::compact::Compact;
+use crate::ctl::commands::delta::Delta;
 use crate::ctl::commands::diff::Diff;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
@@ -135,6 +136,9 @@ pub enum Command {
     Backups(Backups),
     /// Make a backup a store again.
     Restore(Restore),
+    /// Signatures and deltas of archives.
+    #[command(subcommand)]
+    Delta(Delta),
     /// Say what would make a damaged store open again; with --apply, do it.
     Repair(Repair),
     /// Print a shell's completions.

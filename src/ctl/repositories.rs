@@ -3,11 +3,12 @@
 
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
+use crate::ctl::progress::Progress;
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{When, rfc3339};
-use crate::disk::{Disk, Real};
-use crate::export::{ExportError, Hold, Listed, Repository};
+use crate::disk::{Access, Disk, Real};
+use crate::export::{ExportError, Hold, Listed, Manifest, Reading, Repository, read_archive};
 use crate::store::At;
 use std::io;
 use std::path::Path;
@@ -25,6 +26,13 @@ const MARK: &str = "REPOSITORY";
 #[must_use]
 pub fn is_repository(path: &Path) -> bool {
     path.join(MARK).is_file()
+}
+
+/// Whether `path` is to be an archive, by its name.
+#[must_use]
+pub fn is_archive(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".tar") || name.ends_with(".tar.zst")
 }
 
 /// A point in the history of a backup.
@@ -72,6 +80,49 @@ impl Session {
                 outcome => return outcome.map_err(failed),
             }
         }
+    }
+
+    /// The directory that a file is in, and its name there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn place(&self, path: &Path) -> Result<(Real, String), Failure> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| {
+            let shown = text::shell(path.as_os_str());
+            Failure::new(Exit::Usage, format!("{shown} is no file's name"), "statectl --help")
+        })?;
+        let opened = Real::open(parent).map_err(|source| {
+            let error = ExportError::Io { what: parent.display().to_string(), source };
+            self.exporting(&error, path)
+        })?;
+        Ok((opened, name.to_owned()))
+    }
+
+    /// Opens an archive for reading.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn archive(&self, path: &Path) -> Result<Reading, Failure> {
+        let (parent, name) = self.place(path)?;
+        let file = parent.open(&name, Access::Read).map_err(|source| {
+            let error = ExportError::Io { what: name.clone(), source };
+            self.exporting(&error, path)
+        })?;
+        Ok(Reading { file, at: 0 })
+    }
+
+    /// Reads all of an archive and compares it with its digests.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_archive(&self, path: &Path) -> Result<Manifest, Failure> {
+        let archive = self.archive(path)?;
+        let progress = Progress::bytes(self, "verifying", 0);
+        let checked = read_archive(archive, None, &mut |bytes| progress.add(bytes));
+        checked.map_err(|error| self.exporting(&error, path))
     }
 
     /// The backups in a repository; damaged manifests are said on stderr.

@@ -69,13 +69,17 @@ pub enum Site {
     ManifestRemoved,
     /// The mark of a restore that is under way.
     RestoreMark,
-    /// A file that a restore or an archive needs for a while, or that it is.
+    /// That what a restore needed for a while is gone.
     Scratch,
+    /// An archive or a delta, before it gets its name.
+    ArchiveBody,
+    /// Its name.
+    ArchiveName,
 }
 
 impl Site {
     /// Every site of backup and restore.
-    pub const EXPORT: [Site; 9] = [
+    pub const EXPORT: [Site; 11] = [
         Site::RepositoryMark,
         Site::RepositoryName,
         Site::BackupFile,
@@ -85,6 +89,8 @@ impl Site {
         Site::ManifestRemoved,
         Site::RestoreMark,
         Site::Scratch,
+        Site::ArchiveBody,
+        Site::ArchiveName,
     ];
 
     /// Every site of a store.

@@ -82,6 +82,10 @@ impl ExportError {
         ExportError::Damaged { file: file.to_owned(), what: what.to_string() }
     }
 
+    pub(crate) fn hostile(entry: &str, what: impl ToString) -> ExportError {
+        ExportError::Hostile { entry: entry.to_owned(), what: what.to_string() }
+    }
+
     pub(crate) fn format(file: &str, error: FormatError) -> ExportError {
         match error {
             FormatError::TooNew { .. } => ExportError::TooNew(file.to_owned()),

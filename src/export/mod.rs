@@ -15,9 +15,11 @@
 //! - a restored store has a new incarnation, and an epoch above all that the backup knows
 //!   (`tests/backup.rs`).
 
+mod archive;
 mod backup;
 mod choose;
 mod copy;
+pub mod delta;
 pub mod diff;
 mod error;
 mod id;
@@ -29,17 +31,22 @@ pub mod pin;
 mod prune;
 mod repository;
 mod restore;
+mod scratch;
+pub mod tar;
 pub mod tree;
 mod verify;
 
+pub use archive::{Reading, read_archive, write_archive};
 pub use backup::{Backup, Done, Kind, backup_on};
 pub use choose::choose;
+pub use copy::Sum;
 pub use error::ExportError;
 pub use id::BackupId;
 pub use manifest::{Base, Manifest, Part, is_tag};
 pub use opened::{Opened, range_of};
 pub use part::PartHeader;
 pub use prune::{Verdict, judge};
-pub use repository::{Hold, Listed, Repository};
+pub use repository::{FileKind, Hold, Listed, Repository};
 pub use restore::{Restored, in_place, restore_on};
+pub use scratch::Scratch;
 pub use verify::{Checked, Trouble, verify_backup, verify_repository};

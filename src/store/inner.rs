@@ -157,7 +157,7 @@ pub(crate) enum Gate {
 
 /// Ends a round whose last save has the LSN in `outcome`.
 fn finish(round: &Round, saves: u32, outcome: Result<Lsn, SaveError>) {
-    round.finish(outcome.map(|last| Lsn(last.0 + 1 - u64::from(saves))), saves);
+    round.finish(outcome.map(|last| Lsn(last.0 + 1 - u64::from(saves))));
 }
 
 /// Locks, where a panic of another thread under the lock is a bug of ours.

@@ -2,14 +2,12 @@
 //! tickets that stand for saves.
 //!
 //! All sleep on one word. The lead can be offered to whoever waits in a save of the round; a ticket
-//! cannot take it, so its sleepers are woken apart from the others. A round that ends may leave the
-//! waking to the first thread that is woken: waking a crowd takes longer than the next flush.
+//! cannot take it, so its sleepers are woken apart from the others.
 //!
 //! Invariants:
 //! - a round is done once, for all its saves alike;
 //! - an offered lead is taken by exactly one of the threads in [`Round::wait_to_lead`], if there
-//!   is one or one is still to come;
-//! - whoever takes the bit `RELAY` away wakes everybody: no sleeper is left behind.
+//!   is one or one is still to come.
 
 use crate::base::Lsn;
 use crate::store::error::SaveError;
@@ -28,15 +26,10 @@ pub type Outcome = Result<Lsn, SaveError>;
 const LEAD: u32 = 1;
 /// The round has ended.
 const DONE: u32 = 2;
-/// Whoever is woken first wakes the others.
-const RELAY: u32 = 4;
 /// Somebody sleeps in a save.
-const SAVERS: u32 = 8;
+const SAVERS: u32 = 4;
 /// Somebody sleeps on a ticket.
-const TICKETS: u32 = 16;
-
-/// From so many saves on, the members of a round wake each other.
-const CROWD: u32 = 4;
+const TICKETS: u32 = 8;
 
 /// Sleepers in saves, for the kernel.
 const SAVER_BITS: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
@@ -61,13 +54,12 @@ pub struct Round {
 }
 
 impl Round {
-    /// Ends the round of `saves` saves and wakes everybody in it.
-    pub fn finish(&self, outcome: Outcome, saves: u32) {
+    /// Ends the round and wakes everybody in it.
+    pub fn finish(&self, outcome: Outcome) {
         assert!(self.outcome.set(outcome).is_ok(), "a round is done once");
-        let relay = if saves >= CROWD { RELAY } else { 0 };
-        let before = self.word.fetch_or(DONE | relay, Ordering::AcqRel);
-        if before & (SAVERS | TICKETS) != 0 {
-            self.wake(if relay == 0 { u32::MAX >> 1 } else { 1 });
+        if self.word.fetch_or(DONE, Ordering::AcqRel) & (SAVERS | TICKETS) != 0 {
+            // Waking can fail only for a bad address: the word is ours.
+            let _ = futex::wake(&self.word, futex::Flags::PRIVATE, u32::MAX >> 1);
         }
         let wakers = std::mem::take(&mut *self.wakers.lock().expect("no panic under this lock"));
         wakers.into_iter().for_each(Waker::wake);
@@ -86,7 +78,6 @@ impl Round {
         loop {
             let now = self.word.load(Ordering::Acquire);
             if now & DONE != 0 {
-                self.relay(now);
                 return Woken::Done;
             }
             if now & LEAD == 0 {
@@ -102,7 +93,7 @@ impl Round {
         loop {
             let now = self.word.load(Ordering::Acquire);
             if now & DONE != 0 {
-                return self.relay(now);
+                return;
             }
             self.sleep(now, TICKETS, TICKET_BITS);
         }
@@ -117,19 +108,8 @@ impl Round {
         }
     }
 
-    fn relay(&self, now: u32) {
-        if now & RELAY != 0 && self.word.fetch_and(!RELAY, Ordering::AcqRel) & RELAY != 0 {
-            self.wake(u32::MAX >> 1);
-        }
-    }
-
     fn change(&self, from: u32, to: u32) -> bool {
         self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    fn wake(&self, most: u32) {
-        // Waking can fail only for a bad address: the word is ours.
-        let _ = futex::wake(&self.word, futex::Flags::PRIVATE, most);
     }
 
     fn outcome(&self, index: u64) -> Option<Outcome> {
@@ -200,7 +180,7 @@ mod tests {
     /// however often it is offered, and at the end all are woken.
     #[test]
     fn offered_leads_go_to_savers_one_at_a_time_and_nobody_sleeps_on() {
-        for turn in 0..300 {
+        for _ in 0..300 {
             let round = Arc::new(Round::default());
             let (leads, leading) = (AtomicUsize::new(0), AtomicUsize::new(0));
             thread::scope(|scope| {
@@ -218,7 +198,7 @@ mod tests {
                             if leads.fetch_add(1, Ordering::SeqCst) < 5 {
                                 round.offer_lead();
                             } else {
-                                round.finish(Ok(Lsn(7)), if turn % 2 == 0 { 8 } else { 1 });
+                                round.finish(Ok(Lsn(7)));
                             }
                         }
                     });

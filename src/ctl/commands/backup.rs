@@ -6,12 +6,15 @@ use crate::ctl::failure::Failure;
 use crate::ctl::interrupt;
 use crate::ctl::output::Output;
 use crate::ctl::progress::Progress;
+use crate::ctl::repositories::is_archive;
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{duration, rfc3339};
 use crate::disk::{Disk, Real};
+use crate::export::delta::{self, Place};
 use crate::export::{
-    Backup as Wanted, BackupId, Done, Hold, Kind, Repository, backup_on, is_tag, verify_backup,
+    Backup as Wanted, BackupId, Done, ExportError, FileKind, Hold, Kind, Repository, Scratch,
+    backup_on, is_tag, verify_backup, write_archive,
 };
 use clap::Args;
 use serde_json::json;
@@ -24,9 +27,13 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Backup {
-    /// The repository.
+    /// The repository; or, with a name that ends in .tar or .tar.zst, an archive.
     #[arg(value_name = "DEST")]
     dest: PathBuf,
+    /// Write to DEST what makes the archive of a full backup out of BASE, an archive that ends in
+    /// .tar, or its signature: a delta as of rdiff, with a sum beside it (DEST.b3).
+    #[arg(long, value_name = "BASE", conflicts_with_all = ["incremental", "follow", "verify"])]
+    delta: Option<PathBuf>,
     /// What to call it: letters, digits and _.:-
     #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Option<String>,
@@ -63,10 +70,87 @@ impl Backup {
         if self.follow {
             return self.keep_up(session, output);
         }
+        if self.delta.is_some() || is_archive(&self.dest) {
+            return self.to_file(session, output);
+        }
         let repository = session.repository(&self.dest, Hold::Change, true)?;
         let wanted = self.wanted();
         let done = self.make(session, &repository, &wanted)?;
         self.tell(session, output, &repository, &done)?;
+        Ok(Exit::Ok)
+    }
+
+    /// A full backup as one file, or as a delta to an earlier one.
+    fn to_file(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        let failed = |error| session.exporting(&error, &self.dest);
+        if self.incremental || self.follow {
+            let message = "an archive holds a full backup by itself";
+            return Err(Failure::new(Exit::Usage, message, "statectl backup --help"));
+        }
+        let scratch = Scratch::beside(&self.dest).map_err(failed)?;
+        let repository = Repository::create(Arc::clone(scratch.disk())).map_err(failed)?;
+        // Nothing of it outlives this: its snapshot need not be copied for that.
+        let wanted = Wanted { link: true, ..self.wanted() };
+        let done = self.make(session, &repository, &wanted)?;
+        let manifest = &done.manifest;
+        let (parent, name) = session.place(&self.dest)?;
+        let progress = Progress::bytes(session, "writing", manifest.bytes());
+        let mut more = |bytes| progress.add(bytes);
+        let (written, base) = match &self.delta {
+            None => {
+                let zst = name.ends_with(".zst");
+                let sum = write_archive(&repository, manifest, &parent, &name, zst, &mut more);
+                (sum.map_err(failed)?, None)
+            }
+            Some(base) => {
+                let (base_disk, base_name) = session.place(base)?;
+                // Never under a name of its own: it goes when it has been compared.
+                let disk = scratch.disk().as_ref();
+                let tar = FileKind::Draft.of(&manifest.id);
+                write_archive(&repository, manifest, disk, &tar, false, &mut more)
+                    .map_err(failed)?;
+                let base_place = Place { disk: &base_disk, name: &base_name };
+                let (new, out) = (Place { disk, name: &tar }, Place { disk: &parent, name: &name });
+                let sum = delta::make(base_place, new, out).map_err(|error| match error {
+                    ExportError::Hostile { .. } => session.exporting(&error, base),
+                    error => failed(error),
+                })?;
+                (sum.delta, Some(sum))
+            }
+        };
+        drop(progress);
+        if self.verify {
+            session.check_archive(&self.dest)?;
+        }
+        let (bytes, digest) = (written.bytes, written.digest.to_string());
+        if session.json() {
+            output.object(&json!({
+                "id": manifest.id.as_str(),
+                "tag": manifest.tag,
+                "kind": if base.is_some() { "delta" } else { "archive" },
+                "made": rfc3339(manifest.made),
+                "from_lsn": manifest.from.0.0,
+                "from_time": rfc3339(manifest.from.1),
+                "lsn": manifest.end.lsn.0,
+                "time": rfc3339(manifest.end.time),
+                "bytes": manifest.bytes(),
+                "written_bytes": bytes,
+                "blake3": digest,
+                "result_blake3": base.map(|sum| sum.result.digest.to_string()),
+                "verified": self.verify || base.is_some_and(|sum| sum.base.is_some()),
+            }))?;
+        } else {
+            let kind = if base.is_some() { "delta" } else { "archive" };
+            let verified = if self.verify { "  verified" } else { "" };
+            output.line(format_args!(
+                "{}  {kind}  lsn {} to {}  {} of {} written{verified}",
+                manifest.id,
+                manifest.from.0,
+                manifest.end.lsn,
+                text::bytes(bytes),
+                text::bytes(manifest.bytes()),
+            ))?;
+        }
         Ok(Exit::Ok)
     }
 

@@ -75,8 +75,23 @@ impl Backups {
     }
 }
 
-/// Checks every backup in a repository.
+/// Checks an archive.
+fn verify_archive(dest: &Path, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+    let manifest = session.check_archive(dest)?;
+    let (id, bytes) = (manifest.id.as_str(), manifest.bytes());
+    if session.json() {
+        output.object(&json!({"ok": true, "id": id, "bytes": bytes, "backups": 1, "sound": 1}))?;
+    } else {
+        output.line(format_args!("archive ok; backup {id}, {}", text::bytes(bytes)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Checks every backup in a repository, or an archive.
 pub fn verify(dest: &Path, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+    if dest.is_file() {
+        return verify_archive(dest, session, output);
+    }
     let repository = session.repository(dest, Hold::Read, false)?;
     let progress = Progress::bytes(session, "verifying", 0);
     let checked = verify_repository(&repository, &mut |bytes| progress.add(bytes))

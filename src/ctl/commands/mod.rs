@@ -4,6 +4,7 @@ pub mod apply;
 pub mod backup;
 pub mod backups;
 pub mod compact;
+pub mod delta;
 pub mod diff;
 pub mod du;
 pub mod dump;
@@ -57,6 +58,7 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Compact(compact) => compact.run(session, output),
         Command::Backup(backup) => backup.run(session, output),
         Command::Backups(backups) => backups.run(session, output),
+        Command::Delta(delta) => delta.run(session, output),
         Command::Restore(restore) => restore.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),

@@ -10,7 +10,10 @@ use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{When, rfc3339};
 use crate::disk::{Disk, Real};
-use crate::export::{ExportError, Hold, Opened, Restored, choose, in_place, restore_on};
+use crate::export::{
+    ExportError, Hold, Opened, Repository, Restored, Scratch, choose, in_place, read_archive,
+    restore_on,
+};
 use crate::store::At;
 use clap::Args;
 use serde_json::json;
@@ -25,7 +28,7 @@ pub struct Restore {
     /// A backup's id or tag, or latest.
     #[arg(value_name = "ID")]
     which: Option<String>,
-    /// The repository.
+    /// The repository, or an archive.
     #[arg(long, value_name = "DEST")]
     from: PathBuf,
     /// The state at this point of the history.
@@ -47,7 +50,13 @@ impl Restore {
     pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
         let failed = |error| session.exporting(&error, &self.from);
         let at = self.at.as_ref().and_then(point);
-        let repository = session.repository(&self.from, Hold::Read, false)?;
+        let scratch = if self.from.is_file() { Some(self.unpack(session)?) } else { None };
+        let repository = match &scratch {
+            Some(scratch) => {
+                Repository::open(Arc::clone(scratch.disk()), Hold::Read).map_err(failed)?
+            }
+            None => session.repository(&self.from, Hold::Read, false)?,
+        };
         let backups = session.backups(&repository, &self.from)?;
         let manifest = choose(backups, self.which.as_deref(), at).map_err(failed)?;
         let reading = Progress::bytes(session, "reading", manifest.bytes());
@@ -77,6 +86,22 @@ impl Restore {
         };
         drop(writing);
         self.tell(session, output, &opened, &restored, kept.as_deref())
+    }
+
+    /// Unpacks an archive for a while, beside what is made of it.
+    fn unpack(&self, session: &Session) -> Result<Scratch, Failure> {
+        let failed = |error| session.exporting(&error, &self.from);
+        let archive = session.archive(&self.from)?;
+        let place = match (&self.target, self.in_place) {
+            (Some(target), _) => target.as_path(),
+            (None, true) => session.dir()?,
+            (None, false) => self.from.as_path(),
+        };
+        let scratch = Scratch::beside(place).map_err(failed)?;
+        let progress = Progress::bytes(session, "unpacking", 0);
+        read_archive(archive, Some(scratch.disk()), &mut |bytes| progress.add(bytes))
+            .map_err(failed)?;
+        Ok(scratch)
     }
 
     fn make_at(
