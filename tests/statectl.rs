@@ -5,6 +5,8 @@
 mod apply;
 #[path = "statectl/damage.rs"]
 mod damage;
+#[path = "statectl/documented.rs"]
+mod documented;
 #[path = "statectl/keeping.rs"]
 mod keeping;
 #[path = "statectl/manners.rs"]
@@ -15,3 +17,5 @@ mod reading;
 mod tool;
 #[path = "statectl/trees.rs"]
 mod trees;
+#[path = "statectl/watching.rs"]
+mod watching;

@@ -11,7 +11,7 @@ use crate::format::{
     Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
 };
 use crate::format::{control, names};
-use crate::log::Groups;
+use crate::log::{Groups, Proofs};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct SegmentFacts {
     pub first: Option<GroupHeader>,
     /// The seal, if the first group starts an epoch.
     pub seal: Option<Seal>,
+    /// What reading all of it has shown, where somebody has done that.
+    pub proofs: Option<Arc<Proofs>>,
 }
 
 impl SegmentFacts {
@@ -57,6 +59,7 @@ impl SegmentFacts {
             header: Err(FormatError::Blank),
             first: None,
             seal: None,
+            proofs: None,
         }
     }
 
@@ -174,6 +177,7 @@ impl Directory {
                         header: header.and_then(|header| same(header.id == id, header)),
                         first: first.map(|(group, _)| group),
                         seal: first.and_then(|(_, seal)| seal),
+                        proofs: None,
                         ..SegmentFacts::listed(id, &entry)
                     };
                     found.segments.insert(id, facts);

@@ -114,6 +114,26 @@ pub struct Recovered {
 /// [`OpenError`]. The directory is never changed.
 pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recovered, OpenError> {
     let directory = Directory::read(disk).map_err(OpenError::io("directory"))?;
+    recover_in(disk, directory, target, writer, Wanted::State)
+}
+
+/// What of a state is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All of it.
+    State,
+    /// Its LSN, its time and where the log ends: the view holds no later entries than the snapshot.
+    End,
+}
+
+/// As [`recover`], from the facts of the directory.
+pub(crate) fn recover_in(
+    disk: &dyn Disk,
+    directory: Directory,
+    target: Target,
+    writer: Writer,
+    wanted: Wanted,
+) -> Result<Recovered, OpenError> {
     let (control, facts) = identify(&directory)?;
     check_versions(&directory)?;
     check_lineage(&directory, &control)?;
@@ -125,6 +145,7 @@ pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recove
         facts: &facts,
         target,
         writer,
+        wanted,
         report: Report {
             one_slot: facts.slots[1].is_err(),
             strangers: directory.strangers.clone(),
@@ -259,12 +280,14 @@ struct Recovery<'a> {
     facts: &'a ControlFacts,
     target: Target,
     writer: Writer,
+    wanted: Wanted,
     report: Report,
 }
 
 /// A group that is read but not yet vouched for.
 struct Held {
-    payload: Arc<Payload>,
+    /// Its saves, where they are wanted.
+    payload: Option<Arc<Payload>>,
     after: Position,
 }
 
@@ -386,9 +409,17 @@ impl Recovery<'_> {
                         len: header.disk_len(),
                         before: at.lsn,
                     });
-                    let group = walk.group();
-                    let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
-                    let saves = group.header.saves > 0;
+                    let saves = header.saves > 0;
+                    let payload = match self.wanted {
+                        Wanted::State => {
+                            let payload = walk.group().payload().to_vec();
+                            Some(Arc::new(Payload::Copy(payload)))
+                        }
+                        Wanted::End => {
+                            walk.pass();
+                            None
+                        }
+                    };
                     end = walk.position();
                     starts_epoch = !saves;
                     if saves {
@@ -616,16 +647,25 @@ impl Recovery<'_> {
 }
 
 fn apply_payload(view: &mut View, group: &Held, target: Target) {
-    let mut rest: &[u8] = &group.payload;
+    let Some(payload) = &group.payload else {
+        // Only where the log ends is wanted.
+        view.lsn = match target {
+            Target::Lsn(limit) => group.after.lsn.min(limit),
+            _ => group.after.lsn,
+        };
+        view.time = group.after.time;
+        return;
+    };
+    let mut rest: &[u8] = payload;
     let mut lsn = view.lsn;
     let mut changes: Changes = std::mem::take(&mut view.active);
     while lsn < group.after.lsn && !matches!(target, Target::Lsn(limit) if lsn >= limit) {
         let (ops, after) = Ops::split(rest).expect("the group's frames were checked");
-        changes.apply_ops(&group.payload, ops);
+        changes.apply_ops(payload, ops);
         rest = after;
         lsn = lsn.next();
     }
-    changes.count_bytes(group.payload.len() as u64);
+    changes.count_bytes(payload.len() as u64);
     view.active = changes;
     view.lsn = lsn;
     view.time = group.after.time;
