@@ -224,6 +224,29 @@ fn an_empty_store_comes_back_empty() {
 }
 
 #[test]
+fn a_backup_of_a_store_that_has_just_been_opened_is_gone_on_from() {
+    let (source, repository) = (fake_disk(4096), fake_disk(4096));
+    Store::create_on(&source).unwrap();
+    let before = back_up(&source, &repository, true);
+    assert!(matches!(before.kind, Kind::Full(_)));
+    // As an open that was cut short, or is under way, leaves it: a segment without a group.
+    let store = Store::open_on(shared(&source), tiny(&source), Arc::new(Local)).unwrap();
+    let mut image = source.image();
+    drop(store);
+    let log = image.names().into_iter().find(|name| name.starts_with("log-")).unwrap();
+    image.zero(&log, 4096..8192);
+    let done = back_up(&FakeDisk::from_image(&image), &repository, true);
+    assert_eq!((done.kind, done.manifest.end.lsn), (Kind::Incremental, Lsn::ZERO));
+    let store = Store::open_on(shared(&source), tiny(&source), Arc::new(Local)).unwrap();
+    store.save(batch(&changes(1, 10))).unwrap();
+    store.close().unwrap();
+    let done = back_up(&source, &repository, true);
+    assert_eq!((done.kind, done.manifest.end.lsn), (Kind::Incremental, Lsn(1)));
+    let (target, _) = restored(&open(&repository, 2), None).unwrap();
+    assert!(state(&target) == state(&source));
+}
+
+#[test]
 fn a_store_that_has_gone_another_way_is_not_gone_on_from() {
     let (source, repository) = (fake_disk(4096), fake_disk(4096));
     Store::create_on(&source).unwrap();

@@ -19,8 +19,9 @@ mod store;
 
 use copies::{Kind, damaged_copy};
 use judge::{Depth, Verdict, judge};
-use statedir::base::Lsn;
+use statedir::base::{Epoch, Lsn, SegmentId};
 use statedir::disk::fake::{FakeDisk, Image};
+use statedir::format::segment::HEADER_LEN;
 use statedir::format::{FileName, names};
 use statedir::store::{Level, verify_on};
 use std::collections::BTreeMap;
@@ -316,6 +317,44 @@ fn log_that_nobody_can_read_is_not_taken_for_an_empty_one() {
     // The very first saves of a store, with nothing but zeros in the control file's watermark.
     let young = Subject::young();
     damage_first_block(&young, &young.image);
+}
+
+/// As above, where the log came into the segment by a rotation that nothing tells of.
+#[test]
+fn a_cut_segment_is_never_passed_over_without_a_word() {
+    let subject = Subject::rotated();
+    let last = last_segment(&subject);
+    let begins = |span: &&Span| matches!(span.what, What::Group(_)) && span.file == last.file;
+    assert!(subject.spans.iter().any(|span| begins(&span)), "it is in use");
+    for len in (0..HEADER_LEN as u64).chain((512..SEGMENT).step_by(512)) {
+        let mut damaged = subject.image.clone();
+        damaged.truncate(&last.file, len);
+        let verdict = judge(&subject, &damaged, Depth::Writer);
+        // Less than a header is what a crash leaves of a segment in the making.
+        let fine = match &verdict {
+            Verdict::Refused(text) => text.contains(&last.file),
+            Verdict::Earlier { told } => *told && len < HEADER_LEN as u64,
+            _ => false,
+        };
+        assert!(fine, "cut to {len}: {verdict:?}");
+    }
+}
+
+/// A segment's seal counted under whatever name it stood: it ended the history elsewhere.
+#[test]
+fn a_segment_under_another_name_says_nothing_of_the_history() {
+    let subject = Subject::new(Left::Closed);
+    for file in subject.image.names().iter().filter(|name| name.starts_with("log-")) {
+        for (epoch, ordinal) in [(93, 0), (2, 99), (0, 0), (1, 50)] {
+            let name = FileName::Segment(SegmentId { epoch: Epoch(epoch), ordinal });
+            for mut damaged in [subject.image.clone(), subject.image.copy()] {
+                damaged.rename(file, &name.to_string());
+                let verdict = judge(&subject, &damaged, Depth::Writer);
+                let fine = verdict.is_right() || matches!(verdict, Verdict::Refused(_));
+                assert!(fine, "{file} as {name}: {verdict:?}");
+            }
+        }
+    }
 }
 
 /// Cuts the last segment of `image` at every sector, and damages its first block.

@@ -3,6 +3,8 @@
 
 #[path = "statectl/apply.rs"]
 mod apply;
+#[path = "statectl/backing.rs"]
+mod backing;
 #[path = "statectl/damage.rs"]
 mod damage;
 #[path = "statectl/documented.rs"]

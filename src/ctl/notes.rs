@@ -24,6 +24,9 @@ pub fn harmless(report: &Report) -> Vec<String> {
             bytes(*len)
         ));
     }
+    for name in &report.unfinished_segments {
+        notes.push(format!("{name} is empty: its making was cut short (normal after a crash)"));
+    }
     if report.one_slot {
         notes.push("one slot of the control file cannot be read (normal after a crash)".to_owned());
     }

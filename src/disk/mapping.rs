@@ -4,6 +4,7 @@
 //! process; the range is guarded exactly as long as it is mapped. Callers check sums over what
 //! they read here, and ask `faulted` where a sum does not fit.
 
+use crate::base::limits::BLOCK;
 use crate::disk::AlignedBuf;
 use crate::disk::sigbus::Guard;
 use memmap2::Advice;
@@ -60,15 +61,27 @@ impl Mapping {
         }
     }
 
-    /// Asks the kernel to begin reading what is not in memory of `range`. Ignores failure, which
-    /// the reader will meet.
+    /// Asks the kernel to begin reading `range`, unless its first and last page are in memory: then
+    /// nearly always all of it is, and to have the kernel look at each page costs more than to walk
+    /// through them. Ignores failure, which the reader will meet.
     pub fn prefetch(&self, range: Range<usize>) {
         let Inner::Mapped { map, .. } = &self.0 else { return };
-        let end = range.end.min(map.len());
-        if let Some(len) = end.checked_sub(range.start) {
-            let _ = map.advise_range(Advice::WillNeed, range.start, len);
+        let range = range.start..range.end.min(map.len());
+        let here = |at| is_resident(map, at);
+        if !(range.is_empty() || here(range.start) && here(range.end - 1)) {
+            let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
         }
     }
+}
+
+/// Whether the page with byte `at` is in memory.
+fn is_resident(map: &[u8], at: usize) -> bool {
+    let page = map.as_ptr().wrapping_add(at - at % BLOCK);
+    let mut state = 0_u8;
+    // SAFETY: `page` begins a page of the mapping (or, where pages are larger, fails), of whose
+    // state one byte tells.
+    let asked = unsafe { libc::mincore(page.cast_mut().cast(), 1, &raw mut state) };
+    asked == 0 && state & 1 != 0
 }
 
 impl Deref for Mapping {

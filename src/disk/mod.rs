@@ -36,8 +36,10 @@ pub enum Site {
     ControlName,
     /// A slot of the control file.
     ControlSlot,
-    /// Header and zeros of a prepared segment.
+    /// Zeros and length of a prepared segment, before its header.
     SegmentBody,
+    /// A prepared segment's header.
+    SegmentHeader,
     /// A prepared segment's name.
     SegmentName,
     /// A commit group: what an acknowledgement rests on.
@@ -94,11 +96,12 @@ impl Site {
     ];
 
     /// Every site of a store.
-    pub const ALL: [Site; 11] = [
+    pub const ALL: [Site; 12] = [
         Site::DirectoryName,
         Site::ControlName,
         Site::ControlSlot,
         Site::SegmentBody,
+        Site::SegmentHeader,
         Site::SegmentName,
         Site::Group,
         Site::Tail,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 /// From this size of group on, its link is computed by the hasher thread while it is flushed.
-const HASH_ASIDE: usize = 24 << 10;
+const HASH_ASIDE: usize = 128 << 10;
 
 /// Nanoseconds after which groups show in the file's length (see [`Appender::stamp`]): shorter than
 /// any two listings of a copier are apart, and seldom enough to cost savers nothing.

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Bytes read at once.
 const WINDOW: usize = 1 << 20;
 
+/// Bytes read at once where one group is wanted.
+const SMALL_WINDOW: usize = 64 << 10;
+
 /// Why no group stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -34,6 +37,8 @@ pub struct Groups {
     header: SegmentHeader,
     offset: u64,
     window: Vec<u8>,
+    /// The least that is read.
+    window_len: usize,
     window_at: u64,
     here: Option<Verified>,
     proofs: Option<Arc<Proofs>>,
@@ -44,7 +49,15 @@ impl Groups {
     #[must_use]
     pub fn new(file: Arc<dyn File>, header: SegmentHeader, offset: u64) -> Groups {
         let offset = offset.max(FIRST_GROUP);
-        Groups { file, header, offset, window: Vec::new(), window_at: 0, here: None, proofs: None }
+        let (window, window_len) = (Vec::new(), WINDOW);
+        let (here, proofs) = (None, None);
+        Groups { file, header, offset, window, window_len, window_at: 0, here, proofs }
+    }
+
+    /// As [`Groups::new`], for a look at the first group only: reads no more than that takes.
+    #[must_use]
+    pub fn first(file: Arc<dyn File>, header: SegmentHeader) -> Groups {
+        Groups { window_len: SMALL_WINDOW, ..Groups::new(file, header, FIRST_GROUP) }
     }
 
     /// Believes what reading the segment has shown before: such groups are looked at and passed by
@@ -168,7 +181,7 @@ impl Groups {
         let unreadable = |error: io::Error| Stop::Unreadable(error.kind());
         let file_len = self.file.len().map_err(unreadable)?;
         let left = file_len.saturating_sub(offset);
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(len.max(WINDOW));
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(len.max(self.window_len));
         self.window_at = offset;
         self.window.resize(wanted, 0);
         let outcome = self.file.read_at(&mut self.window, offset);

@@ -1,8 +1,9 @@
 //! Makes a segment ready before it is needed: created, its header written, prewritten with zeros,
 //! all of it and its name durable. A flush into written blocks then commits no metadata.
 //!
-//! Invariant: a [`Prepared`] segment survives a power cut, name included, and has room for its
-//! whole capacity.
+//! Invariants: a [`Prepared`] segment survives a power cut, name included, and has room for its
+//! whole capacity; a header stands only in a file whose length is durable, so that one which is
+//! shorter than its header says was cut, and not by a crash.
 
 use crate::base::limits::BLOCK;
 use crate::disk::{Access, AlignedBuf, Disk, File, Site};
@@ -58,10 +59,6 @@ fn fill(
     pause: &mut dyn FnMut(usize),
 ) -> io::Result<()> {
     file.allocate(0, capacity)?;
-    let mut block = AlignedBuf::with_capacity(BLOCK);
-    block.extend_from_slice(&header.encode());
-    block.pad_to_block();
-    file.write_around(&block, 0)?;
     let mut at = BLOCK as u64;
     let mut piece = AlignedBuf::with_capacity(PIECE);
     while zeros && at < capacity {
@@ -71,6 +68,11 @@ fn fill(
         at += len as u64;
         pause(len);
     }
-    // Header, zeros and length are durable from here on.
-    file.sync(Site::SegmentBody)
+    // Zeros and length are durable from here on.
+    file.sync(Site::SegmentBody)?;
+    let mut block = AlignedBuf::with_capacity(BLOCK);
+    block.extend_from_slice(&header.encode());
+    block.pad_to_block();
+    file.write_around(&block, 0)?;
+    file.sync(Site::SegmentHeader)
 }

@@ -18,6 +18,12 @@ pub(crate) struct Beyond {
     /// The first segment that holds something behind a first block that cannot be read. That block
     /// is durable before a group is written, and no disk can tear it: a crash does not do this.
     pub headless: Option<(SegmentId, FormatError)>,
+    /// The first segment behind the end that is shorter than when it was made: its length, and
+    /// that. It may have been in use.
+    pub cut: Option<(SegmentId, u64, u64)>,
+    /// Segments behind the end whose making was cut short, or that were themselves, to less than a
+    /// header: nobody can tell.
+    pub unfinished: Vec<SegmentId>,
     /// Bytes of blocks that are not zeros.
     pub written: u64,
 }
@@ -37,6 +43,11 @@ impl Beyond {
             let from = if *id == end.segment { end.offset } else { FIRST_GROUP };
             match facts.header {
                 Ok(header) => {
+                    // Read after the header, which comes after the length.
+                    let len = file.len()?;
+                    if *id > end.segment && len < header.prewritten && beyond.cut.is_none() {
+                        beyond.cut = Some((*id, len, header.prewritten));
+                    }
                     let mut groups = Groups::new(Arc::clone(&file), header, from);
                     each_written(file.as_ref(), from..facts.len, |at| {
                         groups.seek(at);
@@ -54,6 +65,8 @@ impl Beyond {
                     each_written(file.as_ref(), whole, |_| beyond.written += BLOCK as u64);
                     if beyond.written > before {
                         beyond.headless.get_or_insert((*id, error));
+                    } else if *id > end.segment {
+                        beyond.unfinished.push(*id);
                     }
                 }
             }

@@ -5,7 +5,6 @@
 use crate::base::limits::BLOCK;
 use crate::base::{Epoch, Lsn, Nanos, SegmentId};
 use crate::disk::{Access, Disk, Entry, File};
-use crate::format::segment::FIRST_GROUP;
 use crate::format::snapshot::HEADER_LEN;
 use crate::format::{
     Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
@@ -172,9 +171,11 @@ impl Directory {
                     else {
                         continue;
                     };
+                    // What a file under another's name says of the history does not count.
+                    let header = header.and_then(|header| same(header.id == id, header));
                     let first = header.as_ref().ok().and_then(|header| first_group(first, header));
                     let facts = SegmentFacts {
-                        header: header.and_then(|header| same(header.id == id, header)),
+                        header,
                         first: first.map(|(group, _)| group),
                         seal: first.and_then(|(_, seal)| seal),
                         proofs: None,
@@ -272,7 +273,7 @@ fn look<T>(
 }
 
 fn first_group(file: Arc<dyn File>, header: &SegmentHeader) -> Option<(GroupHeader, Option<Seal>)> {
-    let mut groups = Groups::new(file, *header, FIRST_GROUP);
+    let mut groups = Groups::first(file, *header);
     groups.look().ok()?;
     let group = groups.take();
     Some((group.header, group.seal()))

@@ -9,7 +9,7 @@
 
 use crate::base::limits::BLOCK;
 use crate::base::{Lsn, SegmentId};
-use crate::disk::{Access, AlignedBuf, Disk, File, Site, read_exact_at};
+use crate::disk::{Access, AlignedBuf, Disk, File, Site};
 use crate::format::FileName;
 use std::io;
 
@@ -51,7 +51,8 @@ pub(crate) fn stands(
     while at < offset + len {
         let piece = usize::try_from(PIECE.min(offset + len - at)).expect("a piece is small");
         let (mut cached, mut device) = (vec![0; piece], AlignedBuf::zeroed(piece));
-        read_exact_at(file, &mut cached, at)?;
+        // A segment that was cut may end within the padding.
+        file.read_at(&mut cached, at)?;
         if !file.read_around(&mut device, at)? {
             return Ok(None);
         }
@@ -73,6 +74,6 @@ pub(crate) fn settle(file: &dyn File, offset: u64, site: Site) -> io::Result<()>
 
 fn rewrite(file: &dyn File, offset: u64, len: usize, site: Site) -> io::Result<()> {
     let mut bytes = AlignedBuf::zeroed(len);
-    read_exact_at(file, &mut bytes, offset)?;
+    file.read_at(&mut bytes, offset)?;
     file.write_durable(&bytes, offset, site)
 }

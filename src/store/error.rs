@@ -146,7 +146,7 @@ impl fmt::Display for Damage {
                 write!(f, ", but later saves stand in segment {ordinal} at offset {offset}")?;
             }
             Evidence::Written => f.write_str(", but something is written behind it")?,
-            Evidence::Resume => f.write_str(", but the log goes on there")?,
+            Evidence::Resume => f.write_str(", but the log may go on there")?,
         }
         write!(f, "; saves up to lsn {} survive", self.survives)
     }

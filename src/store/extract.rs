@@ -7,12 +7,15 @@
 //!   durable, that is an error, never an end;
 //! - nothing is changed, and no lock of the writer's is taken.
 
-use crate::base::{Epoch, Lsn};
+use crate::base::{Chain, Epoch, Lsn};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FileName, FormatError, Group, SnapshotHeader};
 use crate::log::Groups;
 use crate::store::Position;
+use crate::store::beyond::Beyond;
+use crate::store::decision::Stand;
+use crate::store::directory::Directory;
 use crate::store::error::{Damage, Evidence, Found, OpenError, ReadError};
 use crate::store::pin::Pins;
 use crate::store::reader::{Reader, writer_lives};
@@ -57,12 +60,12 @@ impl Extract {
     pub fn open(disk: Arc<dyn Disk>) -> Result<Extract, ReadError> {
         let writer_lives = writer_lives(disk.as_ref());
         // Before anything is listed: what is durable now is in the files listed later.
-        let durable = if writer_lives {
-            recovery::published(disk.as_ref())?
-        } else {
+        let durable = match closed_at(disk.as_ref())? {
+            _ if writer_lives => recovery::published(disk.as_ref())?,
+            Some(lsn) => lsn,
             // A living writer has recovered this directory; else it is done here, with everything
             // that recovery checks.
-            Reader::open_on(Arc::clone(&disk))?.view().lsn()
+            None => Reader::open_on(Arc::clone(&disk))?.view().lsn(),
         };
         let pins = Pins::take(disk.as_ref())?;
         let (control, _) = recovery::identify(pins.directory())?;
@@ -105,7 +108,9 @@ impl Extract {
     pub fn bases(&self) -> Vec<Option<SnapshotHeader>> {
         let mut snapshots: Vec<_> = self.snapshots().copied().collect();
         snapshots.sort_by_key(|header| (header.lsn, header.epoch));
-        let empty = self.pins.directory().segments.is_empty() && snapshots.is_empty();
+        // Also where a writer has only begun with its very first segment.
+        let mut segments = self.pins.directory().segments.values();
+        let empty = snapshots.is_empty() && segments.all(|segment| segment.first.is_none());
         let beginning = (empty || self.seals.genesis().is_some()).then_some(None);
         beginning.into_iter().chain(snapshots.into_iter().map(Some)).collect()
     }
@@ -113,16 +118,7 @@ impl Extract {
     /// Where the log goes on behind a base.
     #[must_use]
     pub fn behind(&self, base: Option<&SnapshotHeader>) -> Position {
-        base.map_or_else(
-            || genesis(&self.seals),
-            |header| Position {
-                segment: header.resume,
-                offset: header.resume_offset,
-                lsn: header.lsn,
-                chain: header.chain,
-                time: header.time,
-            },
-        )
+        base.map_or_else(|| genesis(&self.seals), behind)
     }
 
     /// Hands out the groups after `from`, in order, to the end of what is durable.
@@ -136,6 +132,7 @@ impl Extract {
         each: &mut dyn FnMut(&Group<'_>) -> Result<(), E>,
     ) -> Result<Extracted, E> {
         let io = |error| E::from(ReadError::Io(error));
+        let from = if is_beginning(&from) { genesis(&self.seals) } else { from };
         let directory = self.pins.directory();
         let mut walk = Walk::new(self.disk.as_ref(), directory, &self.seals, from).map_err(io)?;
         let mut done = Extracted { end: from, groups: 0 };
@@ -209,8 +206,11 @@ impl Extract {
             (p.segment, p.offset, p.lsn, p.chain)
                 == (place.segment, place.offset, place.lsn, place.chain)
         };
-        let mut bases = self.bases().into_iter().map(|base| self.behind(base.as_ref()));
-        if bases.any(|base| known(&base)) {
+        let mut bases = self.bases().into_iter();
+        if bases.any(|base| match base {
+            None => is_beginning(place),
+            Some(header) => known(&behind(&header)),
+        }) {
             return Ok(true);
         }
         let sealed = self.seals.end_of(place.segment.epoch);
@@ -238,6 +238,50 @@ impl Extract {
         let sound = self.pins.directory().snapshots.iter();
         let sound = sound.filter_map(|facts| facts.header.as_ref().ok());
         sound.filter(|header| self.seals.holds(header.epoch, header.lsn))
+    }
+}
+
+/// The last LSN of a store that was closed, so that recovery has nothing to decide: its log ends
+/// where its watermark says, and nothing stands behind. `None` where recovery must look.
+fn closed_at(disk: &dyn Disk) -> Result<Option<Lsn>, ReadError> {
+    let directory = Directory::read(disk)?;
+    let (control, facts) = recovery::identify(&directory)?;
+    recovery::check_files(&directory, &control)?;
+    if !facts.original || control.replica || facts.slots.iter().any(Result::is_err) {
+        return Ok(None);
+    }
+    let seals = Seals::of(&directory);
+    let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
+    let sound = sound.filter(|header| seals.holds(header.epoch, header.lsn));
+    let newest = sound.max_by_key(|header| (header.epoch, header.lsn));
+    let start = newest.map_or_else(|| genesis(&seals), behind);
+    let mut walk = Walk::new(disk, &directory, &seals, start)?;
+    let stand = loop {
+        match walk.step()? {
+            Walked::Group(_) => drop(walk.group()),
+            Walked::End(stand, _) => break stand,
+        }
+    };
+    let end = walk.position();
+    let beyond = Beyond::look(disk, &directory, &end)?;
+    let nothing = beyond.group.is_none() && beyond.headless.is_none() && beyond.written == 0;
+    let clean = stand == Stand::Blank && nothing && end.lsn == control.watermark;
+    Ok(clean.then_some(end.lsn))
+}
+
+/// Whether nothing came before, wherever the first segment was then.
+fn is_beginning(place: &Position) -> bool {
+    (place.lsn, place.chain) == (Lsn::ZERO, Chain::default())
+}
+
+/// Where the log goes on behind a snapshot.
+fn behind(header: &SnapshotHeader) -> Position {
+    Position {
+        segment: header.resume,
+        offset: header.resume_offset,
+        lsn: header.lsn,
+        chain: header.chain,
+        time: header.time,
     }
 }
 

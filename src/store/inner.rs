@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     pub checkpointing: Mutex<()>,
     pub bell: Bell,
     pub alarm: Alarm,
+    /// Deleted files whose room is still to be freed.
+    pub nameless: Mutex<Vec<Arc<dyn File>>>,
     pub closing: AtomicBool,
     /// Applies what is committed.
     pub applier: Signal,

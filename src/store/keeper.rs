@@ -7,6 +7,7 @@
 use crate::base::limits::BLOCK;
 use crate::log::Job;
 use crate::store::inner::{Gate, Inner, lock};
+use crate::store::retention::DISSOLVE_PAUSE;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
@@ -215,7 +216,13 @@ fn checkpoint_loop(inner: &Inner) {
             thread::park_timeout(RETRY);
         } else {
             inner.set_alarm();
-            thread::park_timeout(RETRY);
+            let interrupted = || inner.alarm.went_off() || inner.closing.load(Ordering::Acquire);
+            while !interrupted() && inner.dissolve() {
+                thread::park_timeout(DISSOLVE_PAUSE);
+            }
+            if !interrupted() {
+                thread::park_timeout(RETRY);
+            }
         }
     }
 }

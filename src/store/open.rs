@@ -132,6 +132,7 @@ pub(crate) fn start(
         checkpointing: Mutex::new(()),
         bell: Bell::default(),
         alarm: Alarm::default(),
+        nameless: Mutex::default(),
         closing: AtomicBool::new(false),
         applier: Signal::default(),
         hasher,

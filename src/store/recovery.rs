@@ -69,6 +69,9 @@ pub struct Report {
     pub damaged_snapshots: Vec<(String, String)>,
     /// Snapshots that were never finished.
     pub unfinished: Vec<String>,
+    /// Segments behind the end that were never finished, or were cut to less than a header and may
+    /// have held saves that nothing vouches for: nobody can tell.
+    pub unfinished_segments: Vec<String>,
     /// Groups of the log that nobody may see yet, because no writer has vouched for them.
     pub withheld: u64,
     /// One slot of the control file could not be read.
@@ -135,8 +138,7 @@ pub(crate) fn recover_in(
     wanted: Wanted,
 ) -> Result<Recovered, OpenError> {
     let (control, facts) = identify(&directory)?;
-    check_versions(&directory)?;
-    check_lineage(&directory, &control)?;
+    check_files(&directory, &control)?;
     Recovery {
         disk,
         directory: &directory,
@@ -225,6 +227,12 @@ fn whose(directory: &Directory, control: &Control, facts: &ControlFacts) -> Whos
         (true, true) => Whose::Replica,
         (true, false) => Whose::Original,
     }
+}
+
+/// Whether every file can be read by this build, and belongs to this history.
+pub(crate) fn check_files(directory: &Directory, control: &Control) -> Result<(), OpenError> {
+    check_versions(directory)?;
+    check_lineage(directory, control)
 }
 
 fn check_versions(directory: &Directory) -> Result<(), OpenError> {
@@ -529,9 +537,14 @@ impl Recovery<'_> {
             if beyond.written > 0 && stand == Stand::Blank { Stand::Written } else { stand };
         // A copier may have been at a segment while it was made; its owner never leaves it so.
         let headless = beyond.headless.filter(|_| self.whose != Whose::Copy);
+        let cut = beyond.cut.filter(|_| self.whose != Whose::Copy);
         let vanished = self.vanished(end, beyond);
-        let lost = headless.is_some() || vanished.is_some();
+        let lost = headless.is_some() || cut.is_some() || vanished.is_some();
         let stand = if lost { Stand::Missing } else { stand };
+        if self.nobody_writes() {
+            let name = |id: &SegmentId| crate::format::FileName::Segment(*id).to_string();
+            self.report.unfinished_segments = beyond.unfinished.iter().map(name).collect();
+        }
         let (bound, evidence) = self.evidence(end, beyond);
         let file = crate::format::FileName::Segment(end.segment).to_string();
         match decision::end(stand, bound, self.whose) {
@@ -601,6 +614,9 @@ impl Recovery<'_> {
         let name = |id| crate::format::FileName::Segment(id).to_string();
         if let Some((id, error)) = beyond.headless {
             return Some((name(id), 0, Found::Bad(error)));
+        }
+        if let Some((id, len, made)) = beyond.cut {
+            return Some((name(id), len, Found::Cut { len, made }));
         }
         let ordinal = end.segment.ordinal.saturating_add(1);
         let segments = &self.directory.segments;

@@ -10,12 +10,11 @@ use crate::base::{Fenced, Lsn, Nanos, Point, SegmentId};
 use crate::disk::{Access, Disk, File, Space};
 use crate::format::{FileName, FormatError};
 use crate::store::directory::Directory;
-use crate::store::inner::Inner;
+use crate::store::inner::{Inner, lock};
 use crate::store::options::Options;
 use std::io;
+use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 /// Below this share of the file system being free, age no longer protects superseded files.
@@ -27,7 +26,7 @@ const SHORT_BYTES: u64 = 256 << 20;
 /// Room of deleted files is freed so many bytes at a time (measured: some 0.1 ms, in which nobody
 /// else's metadata can change), and so often.
 const DISSOLVE: u64 = 1 << 20;
-const DISSOLVE_PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const DISSOLVE_PAUSE: Duration = Duration::from_millis(1);
 
 /// A file that was deleted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +138,7 @@ impl Inner {
         let short_of_space = self.short_of_space();
         let mut gone = decide(&directory, &rules(&self.options, short_of_space));
         // A segment that was found prepared and empty at the last rotation is ours to keep.
-        let active = crate::store::inner::lock(&self.appender).active().header.id;
+        let active = lock(&self.appender).active().header.id;
         let base = self.current_state().view.base.as_ref().map(|base| base.header().resume);
         gone.retain(|file| match FileName::parse(&file.name) {
             Some(FileName::Segment(id)) => id < active && base.is_some_and(|resume| id < resume),
@@ -152,8 +151,10 @@ impl Inner {
         if let Err(fenced) = self.authority.confirm(self.epoch, Point::Delete) {
             return Err(self.refused(fenced));
         }
+        // What the last time left goes now: room that nobody sees is held for one turn at most.
+        let left = mem::take(&mut *lock(&self.nameless));
+        drop(left);
         let mut done = Vec::new();
-        let mut nameless = Vec::new();
         for file in gone {
             if let Some(open) = unlink(self.disk.as_ref(), &file.name)? {
                 if short_of_space {
@@ -164,26 +165,26 @@ impl Inner {
                 } else {
                     tracing::debug!(file = file.name, reason = file.reason, "deleted");
                 }
-                nameless.push(open);
+                if self.options.background && !short_of_space {
+                    lock(&self.nameless).push(open);
+                }
                 done.push(file);
             }
-        }
-        self.set_alarm();
-        for file in nameless {
-            self.dissolve(file.as_ref(), short_of_space)?;
         }
         Ok(done)
     }
 
-    /// Frees the room of a deleted file in small steps: at once it would hold up savers. Without
-    /// pauses if there is something more urgent.
-    fn dissolve(&self, file: &dyn File, hurry: bool) -> io::Result<()> {
-        while file.dissolve(DISSOLVE)? {
-            if !hurry && !self.alarm.went_off() && !self.closing.load(Ordering::Acquire) {
-                thread::sleep(DISSOLVE_PAUSE);
-            }
+    /// Frees a little of the room of deleted files: at once it would hold up savers. Whether there
+    /// is more.
+    pub fn dissolve(&self) -> bool {
+        let Some(file) = lock(&self.nameless).pop() else { return false };
+        match file.dissolve(DISSOLVE) {
+            Ok(true) => lock(&self.nameless).push(file),
+            // Its room goes with it.
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "a deleted file was not freed in steps"),
         }
-        Ok(())
+        true
     }
 
     fn refused(&self, fenced: Fenced) -> io::Error {

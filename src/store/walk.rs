@@ -229,7 +229,7 @@ impl<'a> Walk<'a> {
         let (Ok(header), Ok(file)) = (segment.header, segment.open(self.disk)) else {
             return false;
         };
-        Groups::new(file, header, FIRST_GROUP).look().is_ok_and(|first| self.links(&first))
+        Groups::first(file, header).look().is_ok_and(|first| self.links(&first))
     }
 
     fn enter(&mut self, segment: SegmentId, offset: u64) -> io::Result<()> {

@@ -123,6 +123,7 @@ fn tells(report: &Report) -> bool {
         || report.torn_tail.is_some()
         || report.set_aside.is_some()
         || !report.unfinished.is_empty()
+        || !report.unfinished_segments.is_empty()
 }
 
 /// A refusal says what is damaged, where that is one place.

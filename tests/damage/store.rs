@@ -99,6 +99,17 @@ impl Subject {
         Subject::of(disk.image(), Vec::new(), model)
     }
 
+    /// A store that was killed after its first saves, the last of which stand in a second segment,
+    /// entered by a rotation: nothing vouches for them.
+    pub fn rotated() -> Subject {
+        let disk = fake_disk(512);
+        let mut model = Model::new();
+        Store::create_on(&disk).expect("create");
+        let store = open(&disk);
+        save(&store, &mut model, 11);
+        Subject::of(disk.image(), Vec::new(), model)
+    }
+
     fn of(image: Image, earlier: Vec<Image>, model: Model) -> Subject {
         let spans = spans(&image);
         let mut snapshots: Vec<Lsn> = image.names().iter().filter_map(|n| snapshot(n)).collect();
@@ -144,19 +155,15 @@ impl Subject {
     }
 
     /// Whether the segment in which the saves after `shown` stood is visibly cut: it is shorter
-    /// than its first block says, and the state shown goes on in it.
+    /// than its first block says.
     pub fn is_cut_after(&self, damaged: &Image, shown: Lsn) -> bool {
-        let groups = |kept: bool| {
-            self.spans
-                .iter()
-                .filter(move |span| matches!(span.what, What::Group(lsn) if (lsn <= shown) == kept))
-        };
-        let Some(lost) = groups(false).next().map(|span| &span.file) else { return false };
+        let mut groups = self.spans.iter();
+        let lost = groups.find(|span| matches!(span.what, What::Group(lsn) if lsn > shown));
+        let Some(lost) = lost.map(|span| &span.file) else { return false };
         let header = |span: &&Span| span.what == What::Segment && span.file == *lost;
         damaged.contains(lost)
             && damaged.len(lost) < SEGMENT
             && self.spans.iter().find(header).is_some_and(|span| self.is_whole(damaged, span))
-            && groups(true).any(|span| span.file == *lost && self.group_is_whole(damaged, span))
     }
 
     /// Whether the whole state still stands in what is left of `damaged`: one slot as it was, and a

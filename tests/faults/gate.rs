@@ -2,12 +2,12 @@
 //! other effect that a successor could see.
 
 use crate::common::model::{batch, changes, dump};
-use crate::common::{shared, tiny};
+use crate::common::{fake_disk, shared, tiny};
 use crate::script::{Script, prepared};
 use statedir::base::{Authority, Epoch, Fenced, Lsn, Point};
 use statedir::disk::fake::{FakeDisk, Image};
 use statedir::store::{CheckpointError, Follower, Poison, Refusal, SaveError};
-use statedir::{Reader, Store};
+use statedir::{Options, Reader, Store};
 use std::io;
 use std::mem::discriminant;
 use std::sync::{Arc, Condvar, Mutex};
@@ -217,4 +217,54 @@ fn while_the_gate_is_shut_nothing_is_acknowledged_or_visible() -> io::Result<()>
     );
     store.close().unwrap();
     Ok(())
+}
+
+/// Confirms what lies below a limit, in its own time, and notes how far it has done so.
+struct Limited {
+    limit: Lsn,
+    confirmed: Mutex<(Lsn, u64)>,
+}
+
+impl Authority for Limited {
+    fn confirm(&self, epoch: Epoch, point: Point) -> Result<(), Fenced> {
+        let Point::Acknowledge(lsn) = point else { return Ok(()) };
+        std::thread::yield_now();
+        if lsn >= self.limit {
+            return Err(Fenced { own: epoch, current: None });
+        }
+        let mut confirmed = self.confirmed.lock().unwrap();
+        *confirmed = (confirmed.0.max(lsn), confirmed.1 + 1);
+        Ok(())
+    }
+}
+
+/// So many that the flusher leads: acknowledged is what was confirmed, all of it and nothing else,
+/// and a refusal ends the waiting of everybody, in saves and on tickets.
+#[test]
+fn a_crowd_at_the_gate_is_answered_for_what_was_confirmed_and_nobody_waits_on() {
+    let disk = fake_disk(4096);
+    Store::create_on(&disk).unwrap();
+    let authority = Arc::new(Limited { limit: Lsn(6000), confirmed: Mutex::default() });
+    let options = Options { background: true, ..tiny(&disk) };
+    let store = Store::open_on(shared(&disk), options, authority.clone()).unwrap();
+    let mut acknowledged: Vec<u64> = std::thread::scope(|scope| {
+        let savers: Vec<_> = (0..64_u64)
+            .map(|saver| {
+                let store = &store;
+                scope.spawn(move || {
+                    let save = |count: u64| {
+                        let batch = batch(&changes(saver * 1_000_000 + count, 60));
+                        if saver % 4 == 0 { store.submit(batch)?.wait() } else { store.save(batch) }
+                    };
+                    (0..).map(save).map_while(Result::ok).map(|lsn| lsn.0).collect::<Vec<u64>>()
+                })
+            })
+            .collect();
+        savers.into_iter().flat_map(|saver| saver.join().unwrap()).collect()
+    });
+    acknowledged.sort_unstable();
+    let (last, answers) = *authority.confirmed.lock().unwrap();
+    assert!(acknowledged.iter().copied().eq(1..=last.0), "confirmed up to {last}");
+    assert!(answers > 1 && answers * 2 < last.0, "{answers} answers for {last} saves");
+    assert_eq!(store.view().lsn(), last);
 }

@@ -140,8 +140,8 @@ mod tests {
         let long = vec![b'k'; NAME_MAX + 1];
         let mut keys: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         keys.extend((0..=255).map(|byte| vec![b'a', byte]));
-        let more: [&[u8]; 8] =
-            [b".", b"..", b"a.b", b"a/b", b"%41", b"%K", "jöb".as_bytes(), &long[..NAME_MAX]];
+        let more: [&[u8]; 7] =
+            [b"..", b"a.b", b"a/b", b"%41", b"%K", "jöb".as_bytes(), &long[..NAME_MAX]];
         keys.extend(more.map(<[u8]>::to_vec));
         let mut names = std::collections::BTreeSet::new();
         for key in keys {
@@ -150,7 +150,7 @@ mod tests {
             assert_eq!(parse(name.as_bytes()), Some(Meaning::Value(key)));
             names.insert(name);
         }
-        assert_eq!(names.len(), 256 * 2 + 8);
+        assert_eq!(names.len(), 256 * 2 + 7);
     }
 
     #[test]
