@@ -364,7 +364,7 @@ fn a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks() {
             let fits = |name: &&String| named.contains(name.as_str());
             let snapshot = lacking.iter().any(|name| name.starts_with("snap-"));
             let said = damage.found == Found::NoSnapshot && snapshot;
-            assert!(said || lacking.iter().any(|name| fits(name)), "{named}: {lacking:?}");
+            assert!(said || lacking.iter().any(fits), "{named}: {lacking:?}");
         }
         other => panic!("without {lacking:?}: {other:?}"),
     }
