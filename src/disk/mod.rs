@@ -36,10 +36,8 @@ pub enum Site {
     ControlName,
     /// A slot of the control file.
     ControlSlot,
-    /// Zeros and length of a prepared segment, before its header.
+    /// Header, zeros and length of a prepared segment.
     SegmentBody,
-    /// A prepared segment's header.
-    SegmentHeader,
     /// A prepared segment's name.
     SegmentName,
     /// A commit group: what an acknowledgement rests on.
@@ -96,12 +94,11 @@ impl Site {
     ];
 
     /// Every site of a store.
-    pub const ALL: [Site; 12] = [
+    pub const ALL: [Site; 11] = [
         Site::DirectoryName,
         Site::ControlName,
         Site::ControlSlot,
         Site::SegmentBody,
-        Site::SegmentHeader,
         Site::SegmentName,
         Site::Group,
         Site::Tail,

@@ -2,8 +2,9 @@
 //! all of it and its name durable. A flush into written blocks then commits no metadata.
 //!
 //! Invariants: a [`Prepared`] segment survives a power cut, name included, and has room for its
-//! whole capacity; a header stands only in a file whose length is durable, so that one which is
-//! shorter than its header says was cut, and not by a crash.
+//! whole capacity; the length is set in one step before the header is written, so that a header
+//! survives a crash only in a file of that length: one which is shorter than its header says was
+//! cut, and not by a crash.
 
 use crate::base::limits::BLOCK;
 use crate::disk::{Access, AlignedBuf, Disk, File, Site};
@@ -68,11 +69,10 @@ fn fill(
         at += len as u64;
         pause(len);
     }
-    // Zeros and length are durable from here on.
-    file.sync(Site::SegmentBody)?;
     let mut block = AlignedBuf::with_capacity(BLOCK);
     block.extend_from_slice(&header.encode());
     block.pad_to_block();
     file.write_around(&block, 0)?;
-    file.sync(Site::SegmentHeader)
+    // Header, zeros and length are durable from here on.
+    file.sync(Site::SegmentBody)
 }
