@@ -1,6 +1,6 @@
 //! `restore`: a backup becomes a store again.
 
-use crate::base::{Epoch, Nanos};
+use crate::base::{Epoch, Lsn, Nanos};
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
@@ -65,6 +65,7 @@ impl Restore {
         });
         let opened = opened.map_err(failed)?;
         drop(reading);
+        self.warn_of_nothing(session, &opened, at)?;
         if self.dry_run {
             return self.only_say(session, output, &opened, at);
         }
@@ -86,6 +87,24 @@ impl Restore {
         };
         drop(writing);
         self.tell(session, output, &opened, &restored, kept.as_deref())
+    }
+
+    /// A time before the first save is in the history, and seldom what was meant.
+    fn warn_of_nothing(
+        &self,
+        session: &Session,
+        opened: &Opened,
+        at: Option<At>,
+    ) -> Result<(), Failure> {
+        let asked = matches!(at, Some(At::Time(_))) && opened.manifest.from.0 == Lsn::ZERO;
+        if !asked {
+            return Ok(());
+        }
+        let replay = opened.state(at).map_err(|error| session.exporting(&error, &self.from))?;
+        if replay.lsn() == Lsn::ZERO && opened.manifest.end.lsn > Lsn::ZERO {
+            session.warn("warning: nothing had been saved by then: the state is empty");
+        }
+        Ok(())
     }
 
     /// Unpacks an archive for a while, beside what is made of it.
