@@ -17,6 +17,8 @@ pub mod store;
 
 #[cfg(feature = "cli")]
 pub mod ctl;
+#[cfg(feature = "slurm")]
+pub mod slurm;
 
 pub use base::{Authority, Epoch, Lsn};
 pub use format::Batch;

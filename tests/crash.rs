@@ -1,12 +1,15 @@
 //! Power cuts and kills at every moment of what a store does: nothing acknowledged is lost, batches
 //! are whole, nothing is invented, and the store opens.
 //!
-//! `STATEDIR_CRASH=workload[,unit[,life,moment]]` walks through that part alone.
+//! `STATEDIR_CRASH=workload[,unit[,life,moment]]` walks through that part alone; `STATEDIR_SEED`
+//! makes other random choices, `STATEDIR_RANDOM` so many times as many.
 
 #[path = "crash/check.rs"]
 mod check;
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 mod common;
+#[path = "crash/copies.rs"]
+mod copies;
 #[path = "crash/explore.rs"]
 mod explore;
 #[path = "crash/stage.rs"]
@@ -17,7 +20,7 @@ mod workloads;
 use explore::{Part, explore};
 use statedir::disk::Site;
 use std::time::Instant;
-use workloads::ALL;
+use workloads::{ALL, LEAST};
 
 /// Workload, unit, and life with moment.
 type Asked = (String, Option<usize>, Option<(usize, usize)>);
@@ -35,7 +38,7 @@ fn asked() -> Option<Asked> {
 #[test]
 fn acknowledged_saves_survive_power_cuts_and_kills_and_nothing_is_invented() {
     let asked = asked();
-    let (mut total, mut broken) = (0, Vec::new());
+    let (mut total, mut broken, mut few) = (0, Vec::new(), Vec::new());
     for workload in &ALL {
         let started = Instant::now();
         let mut states = 0;
@@ -52,6 +55,7 @@ fn acknowledged_saves_survive_power_cuts_and_kills_and_nothing_is_invented() {
         }
         println!("{:<24} {states:>6} states, {:.1?}", workload.name, started.elapsed());
         total += states;
+        few.extend((states < LEAST).then_some((workload.name, states)));
     }
     println!("crash states: {total} unique, {} violations", broken.len());
     for one in broken.iter().take(10) {
@@ -59,6 +63,7 @@ fn acknowledged_saves_survive_power_cuts_and_kills_and_nothing_is_invented() {
     }
     assert!(broken.is_empty(), "{} violations; the first: {}", broken.len(), broken[0]);
     assert!(asked.is_some() || total >= 20_000, "{total} states are too few");
+    assert!(asked.is_some() || few.is_empty(), "fewer than {LEAST} states: {few:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
@@ -12,6 +12,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("store", &["base", "disk", "format", "log", "snapshot"]),
     // A backup holds a snapshot byte for byte, so that it names its header and its errors.
     ("export", &["base", "disk", "format", "snapshot", "store"]),
+    ("slurm", &["base", "disk"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
     // directories of repositories.
     ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),

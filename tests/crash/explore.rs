@@ -59,7 +59,10 @@ pub fn explore(workload: &Workload, part: Part) -> Outcome {
 type States<'a> = Box<dyn Iterator<Item = (usize, &'a Life, Crash)> + Send + 'a>;
 
 fn states(lives: &[Life], random: u64, part: Part) -> States<'_> {
-    let crashes = Crashes::new(random, 7);
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let crashes = Crashes::new(random * number("STATEDIR_RANDOM", 1), number("STATEDIR_SEED", 7));
     let numbered = lives.iter().enumerate();
     let wanted = numbered.filter(move |(life, _)| part.only.is_none_or(|only| only.0 == *life));
     Box::new(wanted.flat_map(move |(number, life)| {

@@ -58,6 +58,14 @@ impl Stage {
         }
     }
 
+    /// An empty disk comes; what happened so far does not count.
+    pub fn on_new_disk(&mut self) {
+        let disk = fake_disk(self.unit);
+        self.start_over(&disk.image(), None, &Model::new());
+        self.disk.set_clock(disk.clock());
+        self.in_flight = 1;
+    }
+
     /// A stage on which a store was made.
     pub fn create(&mut self) -> Result<(), Broken> {
         Store::create_on(&self.disk).map_err(|error| format!("create: {error}"))?;

@@ -2,43 +2,47 @@
 
 use crate::common::model::{Model, batch, changes};
 use crate::common::{shared, tiny};
+use crate::copies::{copy, overtaken_copy};
 use crate::explore::Workload;
 use crate::stage::{Broken, Stage};
 use statedir::disk::fake::{Crashes, FakeDisk, Image};
-use statedir::store::{Refusal, SaveError};
+use statedir::store::{OpenError, Refusal, SaveError};
 use statedir::{Options, Reader, Store};
 
+/// The least number of states of each.
+pub const LEAST: u64 = 2000;
+
 pub const ALL: [Workload; 19] = [
-    Workload { name: "init", run: init, random: 400 },
-    Workload { name: "first-group", run: first_group, random: 400 },
+    Workload { name: "init", run: init, random: 40 },
+    Workload { name: "first-group", run: first_group, random: 300 },
     Workload { name: "rotation-prepared", run: rotation_prepared, random: 12 },
-    Workload { name: "rotation-unprepared", run: rotation_unprepared, random: 25 },
+    Workload { name: "rotation-unprepared", run: rotation_unprepared, random: 30 },
     Workload { name: "torn-tail-twice", run: torn_tail_twice, random: 150 },
     Workload { name: "seal", run: seal, random: 40 },
     Workload { name: "snapshot", run: snapshot, random: 8 },
     Workload { name: "deletion", run: deletion, random: 6 },
     Workload { name: "control-slots", run: control_slots, random: 40 },
     Workload { name: "idle-watermark", run: idle_watermark, random: 60 },
-    Workload { name: "large-groups", run: large_groups, random: 400 },
+    Workload { name: "large-groups", run: large_groups, random: 300 },
     Workload { name: "shared-groups", run: shared_groups, random: 60 },
     Workload { name: "full-disk", run: full_disk, random: 10 },
-    Workload { name: "copy", run: copy, random: 200 },
-    Workload { name: "overtaken-copy", run: overtaken_copy, random: 100 },
-    Workload { name: "kill-in-open", run: kill_in_open, random: 6 },
+    Workload { name: "copy", run: copy, random: 20 },
+    Workload { name: "overtaken-copy", run: overtaken_copy, random: 20 },
+    Workload { name: "kill-in-open", run: kill_in_open, random: 9 },
     Workload { name: "kill-in-save", run: kill_in_save, random: 4 },
     Workload { name: "kill-in-checkpoint", run: kill_in_checkpoint, random: 4 },
     Workload { name: "crash-in-recovery", run: crash_in_recovery, random: 1 },
 ];
 
-fn closed(store: Store) -> Result<(), Broken> {
+pub fn closed(store: Store) -> Result<(), Broken> {
     store.close().map_err(|error| format!("close: {error}"))
 }
 
-fn maintained(store: &Store) -> Result<(), Broken> {
+pub fn maintained(store: &Store) -> Result<(), Broken> {
     store.maintain().map_err(|error| format!("maintain: {error}"))
 }
 
-fn checkpointed(store: &Store) -> Result<(), Broken> {
+pub fn checkpointed(store: &Store) -> Result<(), Broken> {
     store.checkpoint().map(|_| ()).map_err(|error| format!("checkpoint: {error}"))
 }
 
@@ -46,20 +50,70 @@ fn no_history(disk: &FakeDisk) -> Options {
     tiny(disk).without_history()
 }
 
-/// A half-made store is no store; one whose making has returned is one.
+/// A half-made store is no store; one whose making has returned is one. Each half-made one is taken
+/// up again, cut off again, and taken up once more.
 fn init(stage: &mut Stage) -> Result<(), Broken> {
     stage.create()?;
+    let mut made = vec![stage.disk.clone()];
     closed(stage.open()?)?;
-    closed(stage.open()?)
+    closed(stage.open()?)?;
+    stage.end_life();
+    for _ in 0..2 {
+        let crashes = Crashes::new(60, 7);
+        let images = made.iter().flat_map(|disk| crashes.over(disk)).collect::<Vec<_>>();
+        made.clear();
+        for crash in images.into_iter().filter(|crash| crash.acknowledged.is_none()) {
+            stage.start_over(&crash.image, None, &Model::new());
+            made.push(stage.disk.clone());
+            // An unlucky one is whole already.
+            match Store::create_on(&stage.disk) {
+                Ok(()) | Err(OpenError::NotEmpty(_)) => stage.acknowledge(0),
+                Err(error) => return Err(format!("create once more: {error}")),
+            }
+            closed(stage.open()?)?;
+            stage.end_life();
+        }
+    }
+    Ok(())
 }
 
-fn first_group(stage: &mut Stage) -> Result<(), Broken> {
+/// A store on a new disk, opened: what happens from here on counts.
+fn opened_anew(stage: &mut Stage) -> Result<Store, Broken> {
+    let store = created_anew(stage)?;
+    stage.counts_from_here();
+    Ok(store)
+}
+
+fn created_anew(stage: &mut Stage) -> Result<Store, Broken> {
+    stage.on_new_disk();
     stage.create()?;
-    let store = stage.open()?;
-    for bytes in [10, 9000, 10] {
-        stage.save(&store, bytes)?;
+    stage.open()
+}
+
+/// Groups of one block and of several, behind one another.
+fn first_group(stage: &mut Stage) -> Result<(), Broken> {
+    const SIZES: [&[usize]; 9] = [
+        &[10, 9000, 10],
+        &[3900, 4100, 8000],
+        &[14_000, 10],
+        &[1, 1, 1, 1],
+        &[6000, 6000],
+        &[2000, 13_000, 500],
+        &[10_000, 3000],
+        &[11_000, 200],
+        &[8100, 5000],
+    ];
+    stage.create()?;
+    stage.end_life();
+    for sizes in SIZES {
+        let store = opened_anew(stage)?;
+        for bytes in sizes {
+            stage.save(&store, *bytes)?;
+        }
+        closed(store)?;
+        stage.end_life();
     }
-    closed(store)
+    Ok(())
 }
 
 fn rotation_prepared(stage: &mut Stage) -> Result<(), Broken> {
@@ -100,33 +154,54 @@ fn torn_tail(stage: &Stage) -> Result<Image, Broken> {
 
 fn torn_tail_twice(stage: &mut Stage) -> Result<(), Broken> {
     stage.create()?;
-    for _ in 0..2 {
+    stage.end_life();
+    let sizes = [10_000, 5000, 13_000, 8000, 30_000, 16_500, 60_000];
+    for (number, bytes) in sizes.into_iter().enumerate() {
+        drop(created_anew(stage)?);
+        for _ in 0..2 {
+            let store = stage.open()?;
+            stage.counts_from_here();
+            stage.save(&store, 10 + number * 2000)?;
+            stage.save(&store, bytes)?;
+            drop(store);
+            let torn = torn_tail(stage)?;
+            let before = stage.acknowledged().map(|saves| saves - 1);
+            stage.reboot(&torn, before);
+        }
         let store = stage.open()?;
         stage.save(&store, 10)?;
-        stage.save(&store, 10_000)?;
-        drop(store);
-        let torn = torn_tail(stage)?;
-        let before = stage.acknowledged().map(|saves| saves - 1);
-        stage.reboot(&torn, before);
+        closed(store)?;
+        stage.end_life();
     }
-    let store = stage.open()?;
-    stage.save(&store, 10)?;
-    closed(store)
+    Ok(())
 }
 
 /// Epochs that hold much, little and nothing.
 fn seal(stage: &mut Stage) -> Result<(), Broken> {
+    const EPOCHS: [(&[usize], usize); 6] = [
+        (&[2, 0, 0, 1, 4], 2500),
+        (&[0, 0, 0, 0], 10),
+        (&[1, 3, 0, 2], 9000),
+        (&[5, 1, 1, 1], 4000),
+        (&[3, 2, 5, 0, 1], 6500),
+        (&[1, 1, 1, 1, 1, 1], 13_000),
+    ];
     stage.create()?;
-    for saves in [2, 0, 0, 1, 4] {
-        let store = stage.open()?;
-        for _ in 0..saves {
-            stage.save(&store, 2500)?;
+    stage.end_life();
+    for (epochs, bytes) in EPOCHS {
+        drop(created_anew(stage)?);
+        for saves in epochs {
+            let store = stage.open()?;
+            for _ in 0..*saves {
+                stage.save(&store, bytes)?;
+            }
+            if saves % 2 == 0 {
+                closed(store)?;
+            } else {
+                killed(stage, store)?;
+            }
         }
-        if saves % 2 == 0 {
-            closed(store)?;
-        } else {
-            killed(stage, store)?;
-        }
+        stage.end_life();
     }
     Ok(())
 }
@@ -194,16 +269,21 @@ fn control_slots(stage: &mut Stage) -> Result<(), Broken> {
 /// Saves, a pause in which the watermark is published, saves, and nothing more: no close.
 fn idle_watermark(stage: &mut Stage) -> Result<(), Broken> {
     stage.create()?;
-    for _ in 0..3 {
-        let store = stage.open()?;
+    stage.end_life();
+    for bytes in [2000, 5000, 9000] {
+        drop(created_anew(stage)?);
         for _ in 0..3 {
-            stage.save(&store, 2000)?;
+            let store = stage.open()?;
+            for _ in 0..3 {
+                stage.save(&store, bytes)?;
+            }
+            maintained(&store)?;
+            for _ in 0..2 {
+                stage.save(&store, bytes)?;
+            }
+            killed(stage, store)?;
         }
-        maintained(&store)?;
-        for _ in 0..2 {
-            stage.save(&store, 2000)?;
-        }
-        killed(stage, store)?;
+        stage.end_life();
     }
     Ok(())
 }
@@ -211,7 +291,7 @@ fn idle_watermark(stage: &mut Stage) -> Result<(), Broken> {
 fn large_groups(stage: &mut Stage) -> Result<(), Broken> {
     stage.create()?;
     let store = stage.open()?;
-    for bytes in [40_000, 10, 200_000, 70_000] {
+    for bytes in [40_000, 10, 200_000, 70_000, 130_000, 25_000, 90_000] {
         stage.save(&store, bytes)?;
     }
     closed(store)
@@ -283,12 +363,12 @@ fn full_disk(stage: &mut Stage) -> Result<(), Broken> {
 }
 
 /// A store with two epochs, a snapshot and some log behind it; open, and not maintained lately.
-fn lived_in(stage: &mut Stage) -> Result<Store, Broken> {
+pub fn lived_in(stage: &mut Stage) -> Result<Store, Broken> {
     let options = tiny(&stage.disk);
     lived_in_with(stage, &options)
 }
 
-fn lived_in_with(stage: &mut Stage, options: &Options) -> Result<Store, Broken> {
+pub fn lived_in_with(stage: &mut Stage, options: &Options) -> Result<Store, Broken> {
     stage.create()?;
     let store = stage.open_with(options.clone())?;
     for _ in 0..4 {
@@ -302,75 +382,6 @@ fn lived_in_with(stage: &mut Stage, options: &Options) -> Result<Store, Broken> 
         stage.save(&store, 3000)?;
     }
     Ok(store)
-}
-
-/// The first open of a copy for writing makes it a store of its own.
-fn copy(stage: &mut Stage) -> Result<(), Broken> {
-    let store = lived_in(stage)?;
-    let copied = stage.disk.image().copy();
-    closed(store)?;
-    let (acknowledged, model) = (stage.acknowledged(), stage.model.clone());
-    stage.start_over(&copied, acknowledged, &model);
-    let store = stage.open()?;
-    stage.save(&store, 10)?;
-    checkpointed(&store)?;
-    stage.save(&store, 10)?;
-    closed(store)?;
-    // And a copy of the copy.
-    let copied = stage.disk.image().copy();
-    let acknowledged = stage.acknowledged();
-    stage.reboot(&copied, acknowledged);
-    let store = stage.open()?;
-    stage.save(&store, 10)?;
-    closed(store)?;
-    stage.end_life();
-    // And one that the copier has not flushed: from when it is open, it holds all the same.
-    stage.copied_unflushed(&copied, acknowledged);
-    let store = stage.open()?;
-    stage.counts_from_here();
-    stage.save(&store, 10)?;
-    closed(store)
-}
-
-/// A copier that the writer overtook: the control file is old, some group in the middle was not yet
-/// written when its place was read, and later ones were.
-fn overtaken_copy(stage: &mut Stage) -> Result<(), Broken> {
-    let roomy = Options { segment_min: 64 << 10, segment_max: 64 << 10, ..tiny(&stage.disk) };
-    let store = lived_in_with(stage, &roomy)?;
-    maintained(&store)?;
-    let control = stage.disk.image();
-    let durable = stage.acknowledged().expect("the store was made");
-    let mut images = Vec::new();
-    for _ in 0..6 {
-        stage.save(&store, 10)?;
-        images.push(stage.disk.image());
-    }
-    let model = stage.model.clone();
-    drop(store);
-    let after = stage.disk.image();
-    // Where the third of these saves stands, the copier has read what stood there before it.
-    let written = |image: &Image, name: &str| image.contains(name).then(|| image.read(name));
-    let (active, block) = after
-        .names()
-        .into_iter()
-        .filter(|name| name.starts_with("log"))
-        .find_map(|name| {
-            let (old, new) = (written(&images[1], &name)?, written(&images[2], &name)?);
-            let mut blocks = new.chunks_exact(4096).zip(old.chunks_exact(4096));
-            let block = blocks.position(|(new, old)| new != old)?;
-            Some((name, block))
-        })
-        .expect("a save changes its segment");
-    let mut copied = after.copy();
-    copied.take(&control, "CONTROL");
-    copied.zero(&active, block as u64 * 4096..(block as u64 + 1) * 4096);
-    stage.in_flight = model.saves() - durable;
-    stage.start_over(&copied, Some(durable), &model);
-    let store = stage.open()?;
-    assert!(store.report().set_aside.is_some(), "{:?}", store.report());
-    assert_eq!(store.view().lsn().0, durable + 2, "what stands behind the gap does not count");
-    stage.save(&store, 10)?;
-    closed(store)
 }
 
 /// A process killed at each step of `act`, on a disk that goes on; then another one opens the
@@ -457,7 +468,7 @@ fn crash_in_recovery(stage: &mut Stage) -> Result<(), Broken> {
     let model = stage.model.clone();
     let mut images: Vec<_> = Crashes::new(4, 3).over(&stage.disk).collect();
     images.retain(|crash| crash.acknowledged.is_some());
-    let every = (images.len() / 24).max(1);
+    let every = (images.len() / 36).max(1);
     for (number, crash) in images.into_iter().enumerate().filter(|(n, _)| n % every == 0) {
         stage.start_over(&crash.image, crash.acknowledged, &model);
         let store = stage.open()?;

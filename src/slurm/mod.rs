@@ -1,0 +1,7 @@
+//! What a Slurm cluster speaks: its configuration files, its lists of hosts, its wire protocol and
+//! its credentials. Knows no controller: pure functions on bytes and text, and keys from files.
+//!
+//! Facts about the protocol are in `docs/slurm-protocol.md`, byte by byte.
+
+pub mod auth;
+pub mod wire;

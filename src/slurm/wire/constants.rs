@@ -1,0 +1,183 @@
+//! Numbers of the protocol that have a meaning: return codes, states, flags, plugins, resources.
+
+/// Return codes, as in [`ReturnCode`](crate::slurm::wire::tables::ReturnCode).
+pub mod rc {
+    /// Done.
+    pub const OK: u32 = 0;
+    /// A protocol version that is not spoken here.
+    pub const VERSION: u32 = 1005;
+    /// An answer to an information request that names a time: nothing has changed since.
+    pub const NO_CHANGE: u32 = 1900;
+    /// No such partition.
+    pub const PARTITION: u32 = 2000;
+    /// Not allowed for this user.
+    pub const ACCESS: u32 = 2002;
+    /// No user id, or an unknown one.
+    pub const USER: u32 = 2010;
+    /// No such job.
+    pub const JOB: u32 = 2017;
+    /// No such node.
+    pub const NODE: u32 = 2018;
+    /// The job is over already.
+    pub const ALREADY_DONE: u32 = 2021;
+    /// The job waits still.
+    pub const PENDING: u32 = 2024;
+    /// In standby: ask the controller that is in charge.
+    pub const STANDBY: u32 = 2027;
+    /// Not supported.
+    pub const UNSUPPORTED: u32 = 2036;
+    /// Turned off.
+    pub const DISABLED: u32 = 2037;
+    /// In standby: go to the backup.
+    pub const STANDBY_USE_BACKUP: u32 = 2131;
+    /// From an agent: nothing of the job is left there.
+    pub const AGENT_JOB_COMPLETE: u32 = 4002;
+    /// From an agent: the credential was revoked.
+    pub const AGENT_REVOKED: u32 = 4008;
+    /// From an agent: the job does not run there.
+    pub const AGENT_NOT_RUNNING: u32 = 4027;
+}
+
+/// State of a node: a base in the low four bits, and flags.
+pub mod node {
+    /// Where the base is.
+    pub const BASE: u32 = 0xf;
+    /// Nobody knows yet.
+    pub const UNKNOWN: u32 = 0;
+    /// Out of service.
+    pub const DOWN: u32 = 1;
+    /// Free.
+    pub const IDLE: u32 = 2;
+    /// All in use.
+    pub const ALLOCATED: u32 = 3;
+    /// Broken.
+    pub const ERROR: u32 = 4;
+    /// Partly in use.
+    pub const MIXED: u32 = 5;
+    /// Not there yet.
+    pub const FUTURE: u32 = 6;
+    /// In a reservation.
+    pub const RESERVED: u32 = 0x20;
+    /// In a request: drain no more.
+    pub const UNDRAIN: u32 = 0x40;
+    /// In a request: back to service.
+    pub const RESUME: u32 = 0x100;
+    /// No new work.
+    pub const DRAIN: u32 = 0x200;
+    /// A job's end is being worked on.
+    pub const COMPLETING: u32 = 0x400;
+    /// Does not answer.
+    pub const NO_RESPOND: u32 = 0x800;
+    /// Switched off.
+    pub const POWERED_DOWN: u32 = 0x1000;
+    /// About to fail.
+    pub const FAIL: u32 = 0x2000;
+    /// In maintenance.
+    pub const MAINT: u32 = 0x8000;
+    /// A reboot was asked for.
+    pub const REBOOT_REQUESTED: u32 = 0x1_0000;
+    /// A reboot is under way.
+    pub const REBOOT_ISSUED: u32 = 0x10_0000;
+    /// Has less than slurm.conf says.
+    pub const INVALID_REGISTRATION: u32 = 0x40_0000;
+}
+
+/// State of a job: a base in the low byte, and flags.
+pub mod job {
+    /// Where the base is.
+    pub const BASE: u32 = 0xff;
+    /// Waits.
+    pub const PENDING: u32 = 0;
+    /// Runs.
+    pub const RUNNING: u32 = 1;
+    /// Stopped for a while.
+    pub const SUSPENDED: u32 = 2;
+    /// Ended well.
+    pub const COMPLETE: u32 = 3;
+    /// Ended by a user.
+    pub const CANCELLED: u32 = 4;
+    /// Ended badly.
+    pub const FAILED: u32 = 5;
+    /// Ended at its limit.
+    pub const TIMEOUT: u32 = 6;
+    /// Ended with a node.
+    pub const NODE_FAIL: u32 = 7;
+    /// Ended for another.
+    pub const PREEMPTED: u32 = 8;
+    /// Its node did not start.
+    pub const BOOT_FAIL: u32 = 9;
+    /// Could not end in time.
+    pub const DEADLINE: u32 = 10;
+    /// Ended for want of memory.
+    pub const OUT_OF_MEMORY: u32 = 11;
+    /// Requeue at the end.
+    pub const REQUEUE: u32 = 0x400;
+    /// Requeue at the end, and hold.
+    pub const REQUEUE_HOLD: u32 = 0x800;
+    /// Its nodes are made ready.
+    pub const CONFIGURING: u32 = 0x4000;
+    /// Its end is being worked on.
+    pub const COMPLETING: u32 = 0x8000;
+    /// What is added to `nice` and `site_factor`, so that they are positive.
+    pub const NICE_OFFSET: u32 = 0x8000_0000;
+}
+
+/// Special steps of a job.
+pub mod step {
+    /// The batch script.
+    pub const BATCH: u32 = 0xffff_fffb;
+    /// The job as a whole.
+    pub const NONE: u32 = 0xffff_fffe;
+}
+
+/// Flags of a partition and of its state.
+pub mod partition {
+    /// Jobs go here that name none.
+    pub const DEFAULT: u16 = 1;
+    /// Takes jobs.
+    pub const SUBMIT: u16 = 1;
+    /// Starts jobs.
+    pub const SCHEDULE: u16 = 2;
+    /// Takes and starts jobs.
+    pub const UP: u16 = SUBMIT | SCHEDULE;
+}
+
+/// Plugins that select resources.
+pub mod select {
+    /// Cores, the older one.
+    pub const CONS_RES: u32 = 101;
+    /// Whole nodes.
+    pub const LINEAR: u32 = 102;
+    /// Cores and generic resources.
+    pub const CONS_TRES: u32 = 109;
+}
+
+/// Resources that are counted.
+pub mod tres {
+    /// Id and name of each that is always there. The ids are their places in lists.
+    pub const ALWAYS: [(u32, &str); 8] = [
+        (1, "cpu"),
+        (2, "mem"),
+        (3, "energy"),
+        (4, "node"),
+        (5, "billing"),
+        (6, "fs/disk"),
+        (7, "vmem"),
+        (8, "pages"),
+    ];
+}
+
+/// How the credential of a frame is made.
+pub mod auth {
+    /// None.
+    pub const NONE: u32 = 100;
+    /// By munge.
+    pub const MUNGE: u32 = 101;
+    /// A JSON web token.
+    pub const JWT: u32 = 102;
+    /// By a key file of our own ("SDK1"): far from Slurm's numbers.
+    pub const KEY: u32 = 0x5344_4b31;
+}
+
+/// A registration that wants the list of resources in return.
+pub const REGISTRATION_WANTS_TRES: u16 = 0x2;

@@ -1,0 +1,47 @@
+//! Controllers, and what every message has use for.
+
+use crate::slurm::wire::Text;
+use crate::slurm::wire::Time;
+use crate::slurm::wire::record::record;
+
+record! {
+    /// A part of a job.
+    StepId {
+        job_id: u32;
+        step_id: u32;
+        step_het_comp: u32;
+    }
+
+    /// How it went (8001).
+    ReturnCode {
+        return_code: u32;
+    }
+
+    /// How it went, and why (8002).
+    ReturnMessage {
+        return_code: u32;
+        message: Text;
+    }
+
+    /// Which controller this is, and since when it is in charge; 0: it is not (2054).
+    ControlStatus {
+        index: u16;
+        in_charge_since: Time;
+    }
+
+    /// What is to stop (1005): 0 everything, 1 everything with a core file, 2 controllers.
+    Shutdown {
+        option: u16;
+    }
+
+    /// Something is asked for if it is newer (2001, 2031).
+    Since {
+        last_update: Time;
+    }
+
+    /// Something is asked for if it is newer (2007, 2009).
+    InfoRequest {
+        last_update: Time;
+        show_flags: u16;
+    }
+}
