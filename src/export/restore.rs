@@ -52,6 +52,10 @@ pub fn restore_on(
     let replay = opened.state(at)?;
     let (lsn, time, chain) = (replay.lsn(), replay.time(), replay.chain());
     let view = replay.into_view();
+    let mode = target.mode().map_err(ExportError::io("target"))?;
+    if mode & 0o077 != 0 {
+        return Err(ReadError::Open(OpenError::Permissions { mode }).into());
+    }
     clear(target.as_ref())?;
     mark(target.as_ref()).map_err(ExportError::io(MARK))?;
     let epoch = opened.manifest.epoch.max(above).next();

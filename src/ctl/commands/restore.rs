@@ -14,7 +14,7 @@ use crate::export::{
     ExportError, Hold, Opened, Repository, Restored, Scratch, choose, in_place, read_archive,
     restore_on,
 };
-use crate::store::At;
+use crate::store::{At, OpenError, ReadError};
 use clap::Args;
 use serde_json::json;
 use std::io;
@@ -143,6 +143,14 @@ impl Restore {
         restored.map_err(|error| match error {
             ExportError::Damaged { .. } | ExportError::OutOfRange { .. } => {
                 session.exporting(&error, &self.from)
+            }
+            ExportError::Store(ReadError::Open(OpenError::Permissions { .. })) => {
+                let target = text::shell(target.as_os_str());
+                Failure::new(
+                    Exit::Unsafe,
+                    format!("{target}: {error}"),
+                    format!("chmod 700 {target}"),
+                )
             }
             error => failed(error),
         })
