@@ -5,18 +5,22 @@
 //! whole-second time are as in the copy. `the_listing_changes_with_every_save` states what the
 //! engine does about that, without rsync.
 
+#[path = "rsync/live.rs"]
+#[allow(dead_code, reason = "two test binaries use it")]
+mod live;
 mod programs;
 
+use live::{
+    Ended, Ledger, RETAIN, batch, check, dump, fresh, listing, load, model, names, random, rsync,
+    save_until, small,
+};
 use statedir::base::{Local, Lsn};
-use statedir::snapshot::SnapshotError;
 use statedir::store::{Found, OpenError};
-use statedir::{Batch, Options, Reader, Store, View};
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use statedir::{Batch, Options, Reader, Store};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Live copies under load, in series onto the same directory. A slow machine needs more until
@@ -24,189 +28,6 @@ use std::time::{Duration, Instant};
 const COPIES: usize = 100;
 const COPIES_MAX: usize = 500;
 const SERIES: usize = 5;
-
-/// Superseded files stay this long here: far longer than one rsync takes.
-const RETAIN: Duration = Duration::from_secs(4);
-
-const KEYS: u64 = 1500;
-const WRITERS: u64 = 4;
-
-type Model = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// splitmix64: enough to choose keys, lengths and pauses.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// What one save does, from one number: every ninth deletes.
-fn change(seed: u64) -> (Vec<u8>, Option<Vec<u8>>) {
-    let key = format!("key-{:05}", seed % KEYS).into_bytes();
-    let len = usize::try_from(seed >> 32).unwrap() % 1200;
-    let value = (!seed.is_multiple_of(9)).then(|| seed.to_le_bytes().repeat(len / 8 + 1));
-    (key, value)
-}
-
-fn batch(seed: u64) -> Batch {
-    let mut batch = Batch::new();
-    match change(seed) {
-        (key, Some(value)) => batch.put("jobs", &key, &value).unwrap(),
-        (key, None) => batch.delete("jobs", &key).unwrap(),
-    };
-    batch
-}
-
-/// What was acknowledged, by LSN.
-#[derive(Default)]
-struct Ledger {
-    seeds: Mutex<Vec<Option<u64>>>,
-    acknowledged: AtomicU64,
-}
-
-impl Ledger {
-    fn note(&self, lsn: Lsn, seed: u64) {
-        let mut seeds = self.seeds.lock().unwrap();
-        let at = usize::try_from(lsn.0).unwrap() - 1;
-        if seeds.len() <= at {
-            seeds.resize(at + 1, None);
-        }
-        seeds[at] = Some(seed);
-        self.acknowledged.fetch_max(lsn.0, Ordering::AcqRel);
-    }
-
-    /// Groups are flushed in order: what this names, and all before it, is durable.
-    fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Acquire)
-    }
-
-    /// The seeds of the saves up to `lsn`. Those in flight while a copy was made are acknowledged
-    /// soon after.
-    fn up_to(&self, lsn: u64) -> Vec<u64> {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let seeds = self.seeds.lock().unwrap();
-            let head = seeds.get(..usize::try_from(lsn).unwrap());
-            if let Some(seeds) = head.and_then(|head| head.iter().copied().collect()) {
-                return seeds;
-            }
-            drop(seeds);
-            assert!(Instant::now() < deadline, "lsn {lsn} is in a copy and was never acknowledged");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-/// The state after the saves that a ledger holds.
-fn model(seeds: &[u64]) -> Model {
-    let mut model = Model::new();
-    for seed in seeds {
-        match change(*seed) {
-            (key, Some(value)) => drop(model.insert(key, value)),
-            (key, None) => drop(model.remove(&key)),
-        }
-    }
-    model
-}
-
-fn dump(view: &View) -> Model {
-    let mut all = Model::new();
-    view.for_each(|table, key, value| {
-        assert_eq!(table, "jobs");
-        all.insert(key.to_vec(), value.to_vec());
-        Ok::<(), SnapshotError>(())
-    })
-    .unwrap();
-    all
-}
-
-fn fresh(options: &Options) -> (tempfile::TempDir, PathBuf, Store) {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("state");
-    Store::create(&path, options).unwrap();
-    let store = Store::open(&path, options.clone(), Arc::new(Local)).unwrap();
-    (home, path, store)
-}
-
-fn small() -> Options {
-    Options {
-        snapshot_min_bytes: 1 << 20,
-        retain_min_age: RETAIN,
-        history: Duration::ZERO,
-        history_ratio: 0.0,
-        segment_min: 256 << 10,
-        segment_max: 256 << 10,
-        ..Options::default()
-    }
-}
-
-/// How rsync ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    Well,
-    /// Exit code 24: a file that it had listed was superseded for longer than `RETAIN`, and is
-    /// gone.
-    Vanished,
-}
-
-fn rsync(program: &Path, from: &Path, to: &Path, more: &[&str]) -> Ended {
-    let mut command = Command::new(program);
-    command.arg("-a").args(more).arg(from.join("")).arg(to.join(""));
-    let ran = command.output().unwrap();
-    match ran.status.code() {
-        Some(0) => Ended::Well,
-        Some(24) => Ended::Vanished,
-        _ => panic!("{ran:?}"),
-    }
-}
-
-/// The copy is a store, with everything acknowledged before it was begun, and the state of its LSN.
-fn check(copy: &Path, ledger: &Ledger, before: u64) -> u64 {
-    let reader = Reader::open(copy).unwrap_or_else(|error| panic!("invalid copy: {error}"));
-    assert!(reader.report().copy && reader.report().damaged_snapshots.is_empty());
-    let lsn = reader.view().lsn().0;
-    assert!(lsn >= before, "lsn {before} was acknowledged before rsync began, the copy has {lsn}");
-    assert!(dump(reader.view()) == model(&ledger.up_to(lsn)), "wrong state at lsn {lsn}");
-    lsn
-}
-
-fn names(path: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(path).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-/// What rsync compares: length and whole-second time of every file.
-fn listing(path: &Path) -> BTreeMap<String, (u64, i64)> {
-    let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap);
-    let listed = entries.filter_map(|entry| {
-        let metadata = entry.metadata().ok()?;
-        Some((entry.file_name().into_string().unwrap(), (metadata.len(), metadata.mtime())))
-    });
-    listed.collect()
-}
-
-/// Saves from several threads until told to stop.
-fn load(store: &Store, ledger: &Ledger, stop: &AtomicBool, body: impl FnOnce()) {
-    std::thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            scope.spawn(move || {
-                let mut state = writer;
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = random(&mut state);
-                    ledger.note(store.save(batch(seed)).unwrap(), seed);
-                }
-            });
-        }
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-    });
-}
-
 /// How many copies overlapped what.
 #[derive(Debug, Default)]
 struct Overlaps {
@@ -436,5 +257,115 @@ fn a_copy_without_one_of_its_segments_is_refused_by_name() {
             }
             other => panic!("without {lost}: {other:?}"),
         }
+    }
+}
+
+/// What `rsync --stats` says that it has sent, in bytes; the names that it transferred.
+fn transferred(program: &Path, from: &Path, to: &Path, more: &[&str]) -> (u64, Vec<String>) {
+    let mut command = Command::new(program);
+    command.args(["-a", "--stats", "--out-format=file %n"]).args(more);
+    let ran = command.arg(from.join("")).arg(to.join("")).output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let sent = said.lines().find_map(|line| line.strip_prefix("Total bytes sent: ")).unwrap();
+    let names = said.lines().filter_map(|line| line.strip_prefix("file "));
+    let names = names.filter(|name| !name.ends_with('/')).map(str::to_owned).collect();
+    (sent.replace(',', "").parse().unwrap(), names)
+}
+
+#[test]
+fn repeated_copies_transfer_only_what_is_new() {
+    let test = "repeated_copies_transfer_only_what_is_new";
+    let Some(program) = programs::find("rsync", test) else { return };
+    let options = Options { segment_max: 1 << 20, ..Options::default() };
+    let (home, path, store) = fresh(&options);
+    let (ledger, mut state) = (Ledger::default(), 21);
+    save_until(&store, &ledger, &mut state, 24 << 20);
+    store.checkpoint().unwrap();
+    // The saves' second passes by, so that what is stamped then stays so.
+    std::thread::sleep(Duration::from_millis(1100));
+    let copy = home.path().join("copy");
+    let (first, _) = transferred(&program, &path, &copy, &[]);
+    assert!(first > 24 << 20, "{first}");
+    let (idle, names) = transferred(&program, &path, &copy, &[]);
+    assert_eq!(names, [""; 0], "nothing is new");
+    assert!(idle < 8 << 10, "{idle} bytes for nothing");
+    // Half a megabyte more: the control file, and the segments that were written to.
+    let before = Reader::open(&path).unwrap().end().segment.ordinal;
+    let logged = store.progress().log_bytes;
+    save_until(&store, &ledger, &mut state, 512 << 10);
+    std::thread::sleep(Duration::from_millis(60));
+    let after = Reader::open(&path).unwrap().end().segment.ordinal;
+    let new = store.progress().log_bytes - logged;
+    let (sent, names) = transferred(&program, &path, &copy, &[]);
+    for name in &names {
+        let ordinal = name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<u64>().ok());
+        // One more is prepared ahead.
+        let fits = ordinal.is_some_and(|ordinal| (before..=after + 1).contains(&ordinal));
+        assert!(name == "CONTROL" || fits, "{name}: {names:?}, from {before} to {after}");
+    }
+    check(&copy, &ledger, ledger.acknowledged());
+    // Over a network rsync sends what differs within a file, too.
+    let logged = store.progress().log_bytes;
+    save_until(&store, &ledger, &mut state, 512 << 10);
+    std::thread::sleep(Duration::from_millis(60));
+    let new_again = store.progress().log_bytes - logged;
+    let (delta, _) = transferred(&program, &path, &copy, &["--no-whole-file", "-z"]);
+    check(&copy, &ledger, ledger.acknowledged());
+    assert!(delta < new_again + (64 << 10), "{delta} bytes for {new_again}");
+    println!(
+        "first {first}, idle {idle}, {sent} for {new} new bytes (whole files), {delta} for \
+         {new_again} (-z --no-whole-file)"
+    );
+    store.close().unwrap();
+}
+
+#[test]
+fn a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks() {
+    let test = "a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks";
+    let Some(program) = programs::find("rsync", test) else { return };
+    let (home, path, store) = fresh(&small().without_history());
+    let (ledger, mut state) = (Ledger::default(), 31);
+    // A snapshot of its own, and enough log behind it that nothing more is made by itself.
+    save_until(&store, &ledger, &mut state, 600 << 10);
+    store.checkpoint().unwrap();
+    save_until(&store, &ledger, &mut state, 600 << 10);
+    let listed = names(&path);
+    let copy = home.path().join("copy");
+    let mut child = Command::new(program)
+        .args(["-a", "--bwlimit=500k"])
+        .arg(path.join(""))
+        .arg(&copy)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // It has listed everything, and reads the first segment.
+    let begun = || copy.exists() && names(&copy).iter().any(|name| name.contains("log-"));
+    while !begun() {
+        assert!(Instant::now() < deadline, "rsync has not begun");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    save_until(&store, &ledger, &mut state, 600 << 10);
+    store.checkpoint().unwrap();
+    store.prune().unwrap();
+    let left = names(&path);
+    assert!(child.try_wait().unwrap().is_none(), "rsync was still reading");
+    let code = child.wait().unwrap().code();
+    store.close().unwrap();
+    assert_eq!(code, Some(24), "rsync itself says that files vanished");
+    let copied = names(&copy);
+    let lacking: Vec<&String> = listed.difference(&copied).collect();
+    assert!(!lacking.is_empty() && lacking.iter().all(|name| !left.contains(*name)));
+    match Reader::open(&copy) {
+        Err(OpenError::Corruption(damage)) => {
+            let named = format!("{damage}");
+            // Which snapshot it was nobody can tell from what is left.
+            let fits = |name: &&String| named.contains(name.as_str());
+            let snapshot = lacking.iter().any(|name| name.starts_with("snap-"));
+            let said = damage.found == Found::NoSnapshot && snapshot;
+            assert!(said || lacking.iter().any(fits), "{named}: {lacking:?}");
+        }
+        other => panic!("without {lacking:?}: {other:?}"),
     }
 }

@@ -7,6 +7,8 @@ mod apply;
 mod backing;
 #[path = "statectl/damage.rs"]
 mod damage;
+#[path = "statectl/documented.rs"]
+mod documented;
 #[path = "statectl/keeping.rs"]
 mod keeping;
 #[path = "statectl/manners.rs"]
@@ -17,3 +19,5 @@ mod reading;
 mod tool;
 #[path = "statectl/trees.rs"]
 mod trees;
+#[path = "statectl/watching.rs"]
+mod watching;

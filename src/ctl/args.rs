@@ -8,10 +8,12 @@ use crate::ctl::commands::backups::Backups;
 use crate::ctl::commands::compact::Compact;
 use crate::ctl::commands::delta::Delta;
 use crate::ctl::commands::diff::Diff;
+use crate::ctl::commands::doctor::Doctor;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
 use crate::ctl::commands::export::Export;
 use crate::ctl::commands::get::{Cat, Get};
+use crate::ctl::commands::health::Health;
 use crate::ctl::commands::import::Import;
 use crate::ctl::commands::init::Init;
 use crate::ctl::commands::log::Log;
@@ -24,6 +26,7 @@ use crate::ctl::commands::restore::Restore;
 use crate::ctl::commands::rsync::Rsync;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
 use crate::ctl::commands::status::Status;
+use crate::ctl::commands::top::Top;
 use crate::ctl::commands::verify::Verify;
 use crate::ctl::exit;
 use crate::ctl::time::duration;
@@ -53,7 +56,7 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Common {
-    /// The state directory.
+    /// The state directory; else StateSaveLocation of the file that $SLURM_CONF names.
     #[arg(short = 'C', long = "state-dir", value_name = "DIR", env = "STATECTL_DIR")]
     #[arg(global = true, hide_env_values = true)]
     pub dir: Option<PathBuf>,
@@ -89,61 +92,37 @@ pub struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make an empty store.
     Init(Init),
-    /// Three lines on how the store stands.
     Status(Status),
-    /// Set a key's value.
     Put(Put),
-    /// Print a key's value.
     Get(Get),
-    /// Remove a key.
     Delete(Delete),
-    /// Save what stdin says, one save a line.
     Apply(Apply),
-    /// List tables, or the keys of one.
     Ls(Ls),
-    /// Print a key's value, byte for byte.
     Cat(Cat),
-    /// Print the saves that are retained, oldest first.
     Log(Log),
-    /// Print every entry.
     Dump(Dump),
-    /// Say what differs between two states.
     Diff(Diff),
-    /// Write the state as a plain tree of files.
     Export(Export),
-    /// Make the state that of a tree of files.
     Import(Import),
-    /// Serve an rsync on another host with the state of one moment.
     Rsync(Rsync),
-    /// Say what takes the room.
+    Top(Top),
+    Health(Health),
+    Doctor(Doctor),
     Du(Du),
-    /// Check what is on disk.
     Verify(Verify),
-    /// List snapshots.
     Snapshots(Snapshots),
-    /// Make, name and remove snapshots.
     #[command(subcommand)]
     Snapshot(Snapshot),
-    /// Delete retained snapshots that no rule keeps.
     Prune(Prune),
-    /// Make a snapshot, and delete what it supersedes.
     Compact(Compact),
-    /// Make a backup in a repository.
     Backup(Backup),
-    /// List the backups in a repository.
     Backups(Backups),
-    /// Make a backup a store again.
     Restore(Restore),
-    /// Signatures and deltas of archives.
     #[command(subcommand)]
     Delta(Delta),
-    /// Say what would make a damaged store open again; with --apply, do it.
     Repair(Repair),
-    /// Print a shell's completions.
     Completion(Completion),
-    /// Print the manual page.
     Man(Man),
 }
 
@@ -192,6 +171,58 @@ mod tests {
     #[test]
     fn command_line_has_no_contradictions() {
         command().debug_assert();
+    }
+
+    const PAGE: &str = include_str!("../../docs/statectl.md");
+
+    /// What the page says of a command, by its heading.
+    fn section(heading: &str) -> &'static str {
+        let start = PAGE.find(&format!("\n{heading}\n")).map(|at| at + heading.len() + 2);
+        let rest = &PAGE[start.unwrap_or_else(|| panic!("no {heading} in docs/statectl.md"))..];
+        rest.find("\n#").map_or(rest, |end| &rest[..end])
+    }
+
+    fn options_are_there(command: &clap::Command, text: &str, name: &str) {
+        let own = command.get_arguments().filter(|arg| !arg.is_global_set());
+        for arg in own.filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            let short = arg.get_short().map(|short| format!("-{short}"));
+            for option in long.into_iter().chain(short) {
+                let there = text.contains(&format!("`{option}`"));
+                assert!(there, "{name}: {option} is not in docs/statectl.md");
+            }
+        }
+    }
+
+    fn commands_are_there(command: &clap::Command, path: &str) -> usize {
+        let mut found = 0;
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let name = format!("{path}{}", sub.get_name());
+            if sub.has_subcommands() {
+                found += commands_are_there(sub, &format!("{name} "));
+            } else {
+                options_are_there(sub, section(&format!("### `{name}`")), &name);
+                found += 1;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_and_option_stands_in_the_document_and_no_other() {
+        let command = command();
+        let found = commands_are_there(&command, "");
+        assert_eq!(PAGE.matches("\n### `").count(), found, "a command that does not exist");
+        let everywhere = section("## Everywhere");
+        for arg in command.get_arguments() {
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            let short = arg.get_short().map(|short| format!("-{short}"));
+            for option in long.into_iter().chain(short) {
+                assert!(everywhere.contains(&format!("`{option}`")), "{option}");
+            }
+        }
+        let words = PAGE.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&exit::help()), "the exit codes");
     }
 
     #[test]

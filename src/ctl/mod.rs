@@ -8,6 +8,7 @@ mod causes;
 mod commands;
 mod entry;
 pub mod exit;
+mod facts;
 mod failure;
 mod intake;
 mod interrupt;
@@ -18,6 +19,7 @@ mod progress;
 mod repositories;
 mod save_line;
 mod session;
+mod slurm_conf;
 mod text;
 mod time;
 

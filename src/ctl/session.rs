@@ -9,6 +9,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::notes;
 use crate::ctl::output::say;
+use crate::ctl::slurm_conf::state_save_location;
 use crate::ctl::text;
 use crate::ctl::time::When;
 use crate::disk::Real;
@@ -29,13 +30,23 @@ const RETRY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Session {
     common: Common,
+    /// Why $SLURM_CONF does not name the directory.
+    slurm: Option<String>,
 }
 
 impl Session {
     /// A run with these options.
     #[must_use]
-    pub fn new(common: Common) -> Session {
-        Session { common }
+    pub fn new(mut common: Common) -> Session {
+        let named = common.dir.as_ref().is_some_and(|dir| !dir.as_os_str().is_empty());
+        let conf = std::env::var_os("SLURM_CONF").filter(|conf| !named && !conf.is_empty());
+        let mut slurm = None;
+        match conf.map(|conf| state_save_location(Path::new(&conf))) {
+            Some(Ok(location)) => common.dir = Some(location),
+            Some(Err(why)) => slurm = Some(why),
+            None => {}
+        }
+        Session { common, slurm }
     }
 
     /// The state directory.
@@ -45,7 +56,13 @@ impl Session {
     pub fn dir(&self) -> Result<&Path, Failure> {
         let named = self.common.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         named.ok_or_else(|| {
-            let message = "no state directory: neither -C DIR nor $STATECTL_DIR is given";
+            let message = match &self.slurm {
+                Some(why) => format!("no state directory: $SLURM_CONF: {why}"),
+                None => {
+                    "no state directory: none of -C DIR, $STATECTL_DIR and $SLURM_CONF is given"
+                        .to_owned()
+                }
+            };
             Failure::new(Exit::Usage, message, "export STATECTL_DIR=DIR")
         })
     }
@@ -55,7 +72,7 @@ impl Session {
     pub fn on(&self, dir: PathBuf) -> Session {
         let mut common = self.common.clone();
         common.dir = Some(dir);
-        Session { common }
+        Session { common, slurm: None }
     }
 
     /// Whether JSON is wanted.

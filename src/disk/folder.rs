@@ -8,6 +8,7 @@ use crate::base::Nanos;
 use crate::disk::whole::uninterrupted;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat};
 use rustix::fs::{Timespec, Timestamps};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -43,6 +44,10 @@ pub struct Facts {
     pub owner: (u32, u32),
     /// The device that it is on.
     pub device: u64,
+    /// Its number there, and how many names it has.
+    pub inode: (u64, u64),
+    /// Bytes that it occupies.
+    pub allocated: u64,
 }
 
 impl From<Stat> for Facts {
@@ -62,6 +67,8 @@ impl From<Stat> for Facts {
             mode: stat.st_mode & 0o7777,
             owner: (stat.st_uid, stat.st_gid),
             device: stat.st_dev,
+            inode: (stat.st_ino, stat.st_nlink),
+            allocated: u64::try_from(stat.st_blocks).unwrap_or(0) * 512,
         }
     }
 }
@@ -81,6 +88,9 @@ pub struct Folder {
     path: PathBuf,
     fd: OwnedFd,
 }
+
+/// Folders in one another that are weighed: each takes a descriptor.
+const DEPTH_MAX: usize = 64;
 
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -157,6 +167,46 @@ impl Folder {
             each(name, kind)?;
         }
         Ok(())
+    }
+
+    /// What du(1) counts: the lengths of everything in it and of itself, and the bytes that they
+    /// occupy, each file once, whatever it is called.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn weigh(&self) -> io::Result<(u64, u64)> {
+        let own = self.own_facts()?;
+        let mut sum = (own.len, own.allocated);
+        self.weigh_into(&mut sum, &mut HashSet::new(), 0)?;
+        Ok(sum)
+    }
+
+    fn weigh_into(
+        &self,
+        sum: &mut (u64, u64),
+        seen: &mut HashSet<(u64, u64)>,
+        depth: usize,
+    ) -> io::Result<()> {
+        self.each(|name, _| {
+            // Removed since it was listed.
+            let Some(facts) = self.facts(name)? else { return Ok(()) };
+            if facts.inode.1 > 1 && facts.kind != Kind::Folder {
+                let known = !seen.insert((facts.device, facts.inode.0));
+                if known {
+                    return Ok(());
+                }
+            }
+            sum.0 += facts.len;
+            sum.1 += facts.allocated;
+            if facts.kind == Kind::Folder && depth < DEPTH_MAX {
+                match self.sub(name) {
+                    Ok(sub) => sub.weigh_into(sum, seen, depth + 1)?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })
     }
 
     /// What stands at `name`; `None` for nothing.

@@ -29,6 +29,7 @@ mod opened;
 mod part;
 pub mod pin;
 mod prune;
+pub mod rehearsal;
 mod repository;
 mod restore;
 mod scratch;

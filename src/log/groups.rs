@@ -3,11 +3,13 @@
 //! Invariants: memory is bounded by the file's real length, whatever a header claims; a sector that
 //! cannot be read is a fact like a bad checksum, not the end of the program.
 
+use crate::base::Chain;
 use crate::base::limits::BLOCK;
 use crate::disk::File;
 use crate::format::group::{self, Verified};
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{FormatError, Group, GroupHeader, SegmentHeader};
+use crate::log::proofs::{Proof, Proofs};
 use std::io;
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub struct Groups {
     window_len: usize,
     window_at: u64,
     here: Option<Verified>,
+    proofs: Option<Arc<Proofs>>,
 }
 
 impl Groups {
@@ -47,13 +50,22 @@ impl Groups {
     pub fn new(file: Arc<dyn File>, header: SegmentHeader, offset: u64) -> Groups {
         let offset = offset.max(FIRST_GROUP);
         let (window, window_len) = (Vec::new(), WINDOW);
-        Groups { file, header, offset, window, window_len, window_at: 0, here: None }
+        let (here, proofs) = (None, None);
+        Groups { file, header, offset, window, window_len, window_at: 0, here, proofs }
     }
 
     /// As [`Groups::new`], for a look at the first group only: reads no more than that takes.
     #[must_use]
     pub fn first(file: Arc<dyn File>, header: SegmentHeader) -> Groups {
         Groups { window_len: SMALL_WINDOW, ..Groups::new(file, header, FIRST_GROUP) }
+    }
+
+    /// Believes what reading the segment has shown before: such groups are looked at and passed by
+    /// without being read again. They cannot be taken.
+    #[must_use]
+    pub fn believing(mut self, proofs: Option<Arc<Proofs>>) -> Groups {
+        self.proofs = proofs;
+        self
     }
 
     /// Where the next group is looked for.
@@ -88,9 +100,29 @@ impl Groups {
         if let Some(verified) = self.here {
             return Ok(verified.header);
         }
+        if let Some(proof) = self.proof() {
+            return Ok(proof.header);
+        }
         let verified = self.load()?;
         self.here = Some(verified);
         Ok(verified.header)
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        self.proofs.as_ref()?.at(self.offset).copied()
+    }
+
+    /// Moves past the group that [`Groups::look`] has found; its header, and its link.
+    ///
+    /// # Panics
+    /// Without a successful look before.
+    pub fn pass(&mut self) -> (GroupHeader, Chain) {
+        if let Some(Proof { header, link, .. }) = self.proof() {
+            self.offset += header.disk_len();
+            return (header, link);
+        }
+        let group = self.take();
+        (group.header, group.link())
     }
 
     /// The group that [`Groups::look`] has found, moving past it.

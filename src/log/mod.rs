@@ -13,6 +13,7 @@ mod groups;
 mod pace;
 mod payload;
 mod prepare;
+mod proofs;
 
 pub use appender::{AppendError, Appender, Flushed, HashJob, Job, Position};
 pub use buffers::Buffers;
@@ -20,3 +21,4 @@ pub use groups::{Groups, Stop};
 pub use pace::Pace;
 pub use payload::{Payload, Written};
 pub use prepare::{Prepared, prepare};
+pub use proofs::{Proof, Proofs};

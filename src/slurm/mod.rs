@@ -4,4 +4,6 @@
 //! Facts about the protocol are in `docs/slurm-protocol.md`, byte by byte.
 
 pub mod auth;
+pub mod conf;
+pub mod hostlist;
 pub mod wire;

@@ -10,7 +10,7 @@ use crate::format::{
     Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
 };
 use crate::format::{control, names};
-use crate::log::Groups;
+use crate::log::{Groups, Proofs};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct SegmentFacts {
     pub first: Option<GroupHeader>,
     /// The seal, if the first group starts an epoch.
     pub seal: Option<Seal>,
+    /// What reading all of it has shown, where somebody has done that.
+    pub proofs: Option<Arc<Proofs>>,
 }
 
 impl SegmentFacts {
@@ -56,6 +58,7 @@ impl SegmentFacts {
             header: Err(FormatError::Blank),
             first: None,
             seal: None,
+            proofs: None,
         }
     }
 
@@ -175,6 +178,7 @@ impl Directory {
                         header,
                         first: first.map(|(group, _)| group),
                         seal: first.and_then(|(_, seal)| seal),
+                        proofs: None,
                         ..SegmentFacts::listed(id, &entry)
                     };
                     found.segments.insert(id, facts);

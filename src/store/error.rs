@@ -91,6 +91,8 @@ pub enum Found {
         /// Bytes that were.
         made: u64,
     },
+    /// The snapshot that the log goes on from here is missing.
+    NoSnapshot,
     /// A snapshot whose bytes are damaged.
     Snapshot(String),
 }
@@ -134,6 +136,7 @@ impl fmt::Display for Damage {
             Found::Unreadable(kind) => write!(f, "cannot be read ({kind})"),
             Found::Missing => f.write_str("the file is missing"),
             Found::Cut { len, made } => write!(f, "the file ends at {len} instead of {made}"),
+            Found::NoSnapshot => f.write_str("the snapshot that leads here is missing"),
             Found::Snapshot(text) => f.write_str(text),
         }?;
         match self.because {

@@ -3,16 +3,17 @@
 //! Invariants: nothing is changed; nothing is shown that is not durable. While a writer lives, that
 //! is what its watermarks vouch for; else what recovery finds, made durable by the reader itself.
 
-use crate::base::Lsn;
+use crate::base::{Lsn, SegmentId};
 use crate::disk::{Access, Disk, Real};
 use crate::format::{Control, names};
-use crate::log::Position;
+use crate::log::{Position, Proofs};
 use crate::store::directory::Directory;
 use crate::store::error::{OpenError, ReadError};
 use crate::store::follow::Follower;
 use crate::store::history::{self, At, History};
-use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
+use crate::store::recovery::{Recovered, Report, Target, Wanted, Writer, recover_in};
 use crate::store::state::View;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 /// How often a directory that changes under the reader's eyes is read anew before what was found
 /// is believed.
 const TRIES: usize = 5;
+
+/// What reading segments has shown.
+pub(crate) type ProofsOf = BTreeMap<SegmentId, Arc<Proofs>>;
 
 /// A state directory, looked at.
 pub struct Reader {
@@ -43,7 +47,17 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Reader, OpenError> {
-        let (recovered, writer_lives) = look(disk.as_ref())?;
+        let (recovered, writer_lives) = look(disk.as_ref(), Wanted::State, &ProofsOf::new())?;
+        Ok(Reader { disk, recovered, writer_lives })
+    }
+
+    /// As [`Reader::open_on`], but the view holds nothing that was saved since the snapshot: for
+    /// who wants to know where the log ends. `proofs` are believed.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub(crate) fn end_of(disk: Arc<dyn Disk>, proofs: &ProofsOf) -> Result<Reader, OpenError> {
+        let (recovered, writer_lives) = look(disk.as_ref(), Wanted::End, proofs)?;
         Ok(Reader { disk, recovered, writer_lives })
     }
 
@@ -128,20 +142,31 @@ impl fmt::Debug for Reader {
 }
 
 /// Whether a process has the store open for writing.
-pub(crate) fn writer_lives(disk: &dyn Disk) -> bool {
+#[must_use]
+pub fn writer_lives(disk: &dyn Disk) -> bool {
     let lock = disk.open(names::LOCK, Access::Read);
     lock.and_then(|file| file.is_locked()).unwrap_or(false)
 }
 
 /// Reads the state; what looks damaged while a writer lives, or comes and goes, is read anew before
 /// it is believed.
-fn look(disk: &dyn Disk) -> Result<(Recovered, bool), OpenError> {
+fn look(
+    disk: &dyn Disk,
+    wanted: Wanted,
+    proofs: &ProofsOf,
+) -> Result<(Recovered, bool), OpenError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let before = writer_lives(disk);
         let writer = if before { Writer::Lives(Lsn::ZERO) } else { Writer::None };
-        let outcome = recover(disk, Target::End, writer);
+        let outcome = Directory::read(disk).map_err(OpenError::io("directory"));
+        let outcome = outcome.and_then(|mut directory| {
+            for (id, facts) in &mut directory.segments {
+                facts.proofs = proofs.get(id).cloned();
+            }
+            recover_in(disk, directory, Target::End, writer, wanted)
+        });
         // A writer that came meanwhile may have had a group in flight.
         let moved = before || writer_lives(disk);
         let settled = match &outcome {

@@ -117,6 +117,26 @@ pub struct Recovered {
 /// [`OpenError`]. The directory is never changed.
 pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recovered, OpenError> {
     let directory = Directory::read(disk).map_err(OpenError::io("directory"))?;
+    recover_in(disk, directory, target, writer, Wanted::State)
+}
+
+/// What of a state is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All of it.
+    State,
+    /// Its LSN, its time and where the log ends: the view holds no later entries than the snapshot.
+    End,
+}
+
+/// As [`recover`], from the facts of the directory.
+pub(crate) fn recover_in(
+    disk: &dyn Disk,
+    directory: Directory,
+    target: Target,
+    writer: Writer,
+    wanted: Wanted,
+) -> Result<Recovered, OpenError> {
     let (control, facts) = identify(&directory)?;
     check_files(&directory, &control)?;
     Recovery {
@@ -127,6 +147,7 @@ pub fn recover(disk: &dyn Disk, target: Target, writer: Writer) -> Result<Recove
         facts: &facts,
         target,
         writer,
+        wanted,
         report: Report {
             one_slot: facts.slots[1].is_err(),
             strangers: directory.strangers.clone(),
@@ -267,12 +288,14 @@ struct Recovery<'a> {
     facts: &'a ControlFacts,
     target: Target,
     writer: Writer,
+    wanted: Wanted,
     report: Report,
 }
 
 /// A group that is read but not yet vouched for.
 struct Held {
-    payload: Arc<Payload>,
+    /// Its saves, where they are wanted.
+    payload: Option<Arc<Payload>>,
     after: Position,
 }
 
@@ -394,9 +417,17 @@ impl Recovery<'_> {
                         len: header.disk_len(),
                         before: at.lsn,
                     });
-                    let group = walk.group();
-                    let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
-                    let saves = group.header.saves > 0;
+                    let saves = header.saves > 0;
+                    let payload = match self.wanted {
+                        Wanted::State => {
+                            let payload = walk.group().payload().to_vec();
+                            Some(Arc::new(Payload::Copy(payload)))
+                        }
+                        Wanted::End => {
+                            walk.pass();
+                            None
+                        }
+                    };
                     end = walk.position();
                     starts_epoch = !saves;
                     if saves {
@@ -507,7 +538,8 @@ impl Recovery<'_> {
         // A copier may have been at a segment while it was made; its owner never leaves it so.
         let headless = beyond.headless.filter(|_| self.whose != Whose::Copy);
         let cut = beyond.cut.filter(|_| self.whose != Whose::Copy);
-        let lost = headless.is_some() || cut.is_some();
+        let vanished = self.vanished(end, beyond);
+        let lost = headless.is_some() || cut.is_some() || vanished.is_some();
         let stand = if lost { Stand::Missing } else { stand };
         if self.nobody_writes() {
             let name = |id: &SegmentId| crate::format::FileName::Segment(*id).to_string();
@@ -527,8 +559,15 @@ impl Recovery<'_> {
             }
             End::Corruption if self.target == Target::BeforeDamage => Ok(()),
             End::Corruption => {
-                let (file, offset, found) =
-                    self.lost_segment(end, &found, beyond).unwrap_or((file, end.offset, found));
+                let vanished = vanished.map(|id| {
+                    let file = crate::format::FileName::Segment(id).to_string();
+                    match self.directory.segments.contains_key(&id) {
+                        true => (file, FIRST_GROUP, Found::NoSnapshot),
+                        false => (file, FIRST_GROUP, Found::Missing),
+                    }
+                });
+                let lost = vanished.or_else(|| self.lost_segment(end, &found, beyond));
+                let (file, offset, found) = lost.unwrap_or((file, end.offset, found));
                 Err(OpenError::Corruption(Box::new(Damage {
                     file,
                     offset,
@@ -539,6 +578,24 @@ impl Recovery<'_> {
                 })))
             }
         }
+    }
+
+    /// A segment that must have been there, because later ones are: a copier has listed it, and it
+    /// was superseded before its turn came. Ordinals are given out one by one. The first of all is
+    /// deleted only after a snapshot was published: where that is missing, the first one that is
+    /// left, which nothing leads to.
+    fn vanished(&self, end: &Position, beyond: &Beyond) -> Option<SegmentId> {
+        let segments = &self.directory.segments;
+        let there = |ordinal: u64| segments.keys().any(|id| id.ordinal == ordinal);
+        if end.segment == SegmentId::default() {
+            let lowest = segments.keys().min_by_key(|id| id.ordinal)?;
+            return (lowest.ordinal > 1).then_some(*lowest);
+        }
+        // In the original, groups further on are damage in any case.
+        let (later, _) = beyond.group.filter(|_| self.whose == Whose::Copy)?;
+        let ordinal = end.segment.ordinal.checked_add(1)?;
+        let gap = ordinal < later.ordinal && !there(ordinal);
+        gap.then_some(SegmentId { ordinal, ..end.segment })
     }
 
     /// What to name where the log ends at the end of its segment, or in zeros or nowhere, although
@@ -606,16 +663,25 @@ impl Recovery<'_> {
 }
 
 fn apply_payload(view: &mut View, group: &Held, target: Target) {
-    let mut rest: &[u8] = &group.payload;
+    let Some(payload) = &group.payload else {
+        // Only where the log ends is wanted.
+        view.lsn = match target {
+            Target::Lsn(limit) => group.after.lsn.min(limit),
+            _ => group.after.lsn,
+        };
+        view.time = group.after.time;
+        return;
+    };
+    let mut rest: &[u8] = payload;
     let mut lsn = view.lsn;
     let mut changes: Changes = std::mem::take(&mut view.active);
     while lsn < group.after.lsn && !matches!(target, Target::Lsn(limit) if lsn >= limit) {
         let (ops, after) = Ops::split(rest).expect("the group's frames were checked");
-        changes.apply_ops(&group.payload, ops);
+        changes.apply_ops(payload, ops);
         rest = after;
         lsn = lsn.next();
     }
-    changes.count_bytes(group.payload.len() as u64);
+    changes.count_bytes(payload.len() as u64);
     view.active = changes;
     view.lsn = lsn;
     view.time = group.after.time;

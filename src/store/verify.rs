@@ -7,21 +7,23 @@
 //! files that vanish were superseded.
 
 use crate::base::limits::BLOCK;
-use crate::base::{Chain, Lsn, SegmentId};
+use crate::base::{Chain, Epoch, Lsn, SegmentId};
 use crate::disk::{Access, Disk, Real};
-use crate::format::FormatError;
 use crate::format::segment::FIRST_GROUP;
-use crate::log::{Groups, Stop};
-use crate::snapshot::Snapshot;
+use crate::format::{FileName, FormatError};
+use crate::log::{Groups, Proofs, Stop};
+use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::directory::{Directory, SegmentFacts};
 use crate::store::error::OpenError;
 use crate::store::history::History;
-use crate::store::reader::Reader;
+use crate::store::reader::{ProofsOf, Reader};
 use crate::store::recovery::Report;
 use crate::store::walk::Seals;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// How much is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,12 @@ pub struct Finding {
 pub struct Verified {
     /// The state's LSN.
     pub lsn: Lsn,
+    /// The epoch in the control file.
+    pub epoch: Epoch,
+    /// Whether a process has the store open for writing.
+    pub writer: bool,
+    /// Bytes of keys and values in the snapshot that the state rests on.
+    pub logical_bytes: u64,
     /// Segments looked at.
     pub segments: u64,
     /// Groups that are whole.
@@ -60,6 +68,8 @@ pub struct Verified {
     pub snapshots_ok: u64,
     /// Snapshots in all, unfinished ones not counted.
     pub snapshots: u64,
+    /// Tags that are sound.
+    pub tags: u64,
     /// Damage that the newest state does not need.
     pub findings: Vec<Finding>,
     /// What recovery passed by.
@@ -82,34 +92,60 @@ pub fn verify(path: &Path, level: Level) -> Result<Verified, OpenError> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_on(disk: Arc<dyn Disk>, level: Level) -> Result<Verified, OpenError> {
-    let reader = Reader::open_on(Arc::clone(&disk))?;
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let proofs = match level {
+        Level::Quick => ProofsOf::new(),
+        Level::Full => prove(disk.as_ref(), threads).map_err(OpenError::io("log"))?,
+    };
+    let reader = Reader::end_of(Arc::clone(&disk), &proofs)?;
     let directory = reader.directory();
+    let base = reader.view().base.as_ref();
     let mut verified = Verified {
         lsn: reader.view().lsn(),
+        epoch: reader.control().epoch,
+        writer: reader.writer_lives(),
+        logical_bytes: base.map_or(0, |base| base.header().logical_bytes),
         segments: directory.segments.len() as u64,
         groups: reader.report().groups,
         saves: 0,
         snapshots_ok: 0,
         snapshots: 0,
+        tags: 0,
         findings: Vec::new(),
         report: reader.report().clone(),
         history: reader.history(),
     };
-    let base = reader.report().snapshot.as_deref();
+    let check = Check { disk: disk.as_ref(), level, threads, base };
     for facts in &directory.snapshots {
         if facts.header == Err(FormatError::Blank) {
             continue;
         }
-        let name = facts.name();
-        match snapshot(disk.as_ref(), &name, level, base == Some(name.as_str())) {
+        match check.snapshot(&facts.name()) {
             Outcome::Sound => verified.snapshots_ok += 1,
             Outcome::Gone => continue,
             Outcome::Damaged(offset, what) => {
-                let finding = Finding { file: name, offset, lsn: Some(facts.lsn), what };
+                let finding = Finding { file: facts.name(), offset, lsn: Some(facts.lsn), what };
                 verified.findings.push(finding);
             }
         }
         verified.snapshots += 1;
+    }
+    for facts in &directory.tags {
+        // A second name of a file that was looked at above.
+        let same = FileName::Snapshot { epoch: facts.tag.epoch, lsn: facts.tag.lsn }.to_string();
+        let file = facts.tag.to_string();
+        if check.is_one_file(&file, &same) {
+            verified.tags += 1;
+            continue;
+        }
+        match check.snapshot(&file) {
+            Outcome::Sound => verified.tags += 1,
+            Outcome::Gone => {}
+            Outcome::Damaged(offset, what) => {
+                let lsn = Some(facts.tag.lsn);
+                verified.findings.push(Finding { file, offset, lsn, what });
+            }
+        }
     }
     if level == Level::Full {
         verified.groups = 0;
@@ -120,26 +156,70 @@ pub fn verify_on(disk: Arc<dyn Disk>, level: Level) -> Result<Verified, OpenErro
     Ok(verified)
 }
 
+/// Reads every segment, several at a time.
+fn prove(disk: &dyn Disk, threads: usize) -> io::Result<ProofsOf> {
+    let directory = Directory::read(disk)?;
+    let mut segments: Vec<&SegmentFacts> = directory.segments.values().collect();
+    // The largest first, so that no thread is left alone with one at the end.
+    segments.sort_by_key(|facts| std::cmp::Reverse(facts.allocated));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut proved = Vec::new();
+        while let Some(facts) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // What cannot be opened is found to be so again by whoever needs it.
+            let (Ok(header), Ok(file)) = (facts.header, facts.open(disk)) else { continue };
+            proved.push((facts.id, Arc::new(Proofs::of(file, header))));
+        }
+        proved
+    };
+    Ok(thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut proved = work();
+        proved.extend(others.into_iter().flat_map(|other| other.join().expect("no panic")));
+        proved.into_iter().collect()
+    }))
+}
+
 enum Outcome {
     Sound,
     Gone,
     Damaged(u64, String),
 }
 
-fn snapshot(disk: &dyn Disk, name: &str, level: Level, used: bool) -> Outcome {
-    if level == Level::Quick && used {
-        return Outcome::Sound;
-    }
-    let checked = Snapshot::open(disk, name).and_then(|snapshot| match level {
-        Level::Quick => snapshot.verify(1),
-        Level::Full => snapshot.verify_deep(),
-    });
-    match checked {
-        Ok(()) => Outcome::Sound,
-        Err(error) if error.is_damage() => {
-            Outcome::Damaged(error.offset().unwrap_or(0), error.to_string())
+/// Checks snapshots.
+struct Check<'a> {
+    disk: &'a dyn Disk,
+    level: Level,
+    threads: usize,
+    /// The one that the state rests on, whose chunks were compared.
+    base: Option<&'a Arc<Snapshot>>,
+}
+
+impl Check<'_> {
+    fn snapshot(&self, name: &str) -> Outcome {
+        let checked = match self.base.filter(|base| base.name() == name) {
+            Some(base) => self.records(base),
+            None => Snapshot::open(self.disk, name).and_then(|snapshot| {
+                snapshot.verify(self.threads)?;
+                self.records(&snapshot)
+            }),
+        };
+        match checked {
+            Ok(()) => Outcome::Sound,
+            Err(error) if error.is_damage() => {
+                Outcome::Damaged(error.offset().unwrap_or(0), error.to_string())
+            }
+            Err(_) => Outcome::Gone,
         }
-        Err(_) => Outcome::Gone,
+    }
+
+    fn records(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        if self.level == Level::Full { snapshot.verify_deep() } else { Ok(()) }
+    }
+
+    fn is_one_file(&self, a: &str, b: &str) -> bool {
+        let handle = |name| self.disk.handle(name).ok().flatten();
+        handle(a).is_some_and(|a| Some(a) == handle(b))
     }
 }
 
@@ -176,7 +256,8 @@ impl Log<'_> {
         };
         let file = self.disk.open(&facts.name(), Access::Read)?;
         let sealed_at = self.end_in(facts);
-        let mut groups = Groups::new(file, header, FIRST_GROUP);
+        let groups = Groups::new(file, header, FIRST_GROUP);
+        let mut groups = groups.believing(facts.proofs.clone());
         let mut link = None;
         loop {
             let offset = groups.offset();
@@ -192,7 +273,7 @@ impl Log<'_> {
                     }
                     verified.groups += 1;
                     verified.saves += u64::from(group.saves);
-                    link = Some(groups.take().link());
+                    link = Some(groups.pass().1);
                 }
                 // Behind the end, or in an epoch whose seal a deletion that was cut short has
                 // taken: nothing leads on from there.

@@ -174,6 +174,19 @@ impl<'a> Walk<'a> {
         group
     }
 
+    /// Moves past the group that [`Walk::step`] has found, where its saves are not wanted.
+    ///
+    /// # Panics
+    /// As [`Walk::group`].
+    pub fn pass(&mut self) {
+        let groups = self.groups.as_mut().expect("step has found a group");
+        let (header, link) = groups.pass();
+        self.at.offset += header.disk_len();
+        self.at.lsn = header.last_lsn();
+        self.at.time = header.time;
+        self.at.chain = link;
+    }
+
     fn links(&self, header: &GroupHeader) -> bool {
         header.prev == self.at.chain && header.first_lsn == self.at.lsn.next()
     }
@@ -226,7 +239,10 @@ impl<'a> Walk<'a> {
         let Some(facts) = self.directory.segments.get(&segment) else { return Ok(()) };
         let Ok(header) = facts.header else { return Ok(()) };
         match facts.open(self.disk) {
-            Ok(file) => self.groups = Some(Groups::new(file, header, offset)),
+            Ok(file) => {
+                let groups = Groups::new(file, header, offset);
+                self.groups = Some(groups.believing(facts.proofs.clone()));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

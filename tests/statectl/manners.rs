@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 26] = [
     "init",
     "status",
     "put",
@@ -22,6 +22,9 @@ const COMMANDS: [&str; 23] = [
     "export",
     "import",
     "rsync",
+    "top",
+    "health",
+    "doctor",
     "du",
     "verify",
     "snapshots",

@@ -108,7 +108,7 @@ impl Ran {
 /// The binary without a directory, its pipes in our hands.
 pub fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_statectl"));
-    command.env_remove("STATECTL_DIR");
+    command.env_remove("STATECTL_DIR").env_remove("SLURM_CONF");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

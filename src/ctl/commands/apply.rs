@@ -38,9 +38,10 @@ const LINES_AHEAD: usize = 4096;
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// Saves what stdin says, one save a line: a JSON array of
-/// {"put":{"table":T,"key":K,"value":V}} and {"delete":{"table":T,"key":K}}
-/// (key_b64 and value_b64 for bytes).
+/// Saves what stdin says, one save a line.
+///
+/// A save is a JSON array of {"put":{"table":T,"key":K,"value":V}} and
+/// {"delete":{"table":T,"key":K}} (key_b64 and value_b64 for bytes).
 ///
 /// For each line one is printed, in order: {"lsn":N} as soon as the save is durable, or
 /// {"error":WHY,"line":N}. A bad line has no effect, the rest go on, and the exit code is 3.

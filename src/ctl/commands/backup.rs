@@ -22,8 +22,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes a backup in a repository, which is made where there is none. A writer may be at work; the
-/// backup holds at least what was acknowledged before it began. It is there whole or not at all.
+/// Makes a backup in a repository, which is made where there is none.
+///
+/// A writer may be at work; the backup holds at least what was acknowledged before it began. It is
+/// there whole or not at all.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Backup {

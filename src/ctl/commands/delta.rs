@@ -32,8 +32,10 @@ pub struct Sign {
     signature: PathBuf,
 }
 
-/// Makes a file out of BASE and a delta. What comes out is compared with the sum beside the delta
-/// (DELTA.b3), or, without one, must be an archive that is whole.
+/// Makes a file out of BASE and a delta.
+///
+/// What comes out is compared with the sum beside the delta (DELTA.b3), or, without one, must be
+/// an archive that is whole.
 #[derive(Debug, Args)]
 pub struct Apply {
     /// What the delta was made against.

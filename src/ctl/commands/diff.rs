@@ -4,23 +4,28 @@ use crate::ctl::entry::Key;
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
+use crate::ctl::progress::Progress;
+use crate::ctl::repositories::{is_repository, point};
 use crate::ctl::session::Session;
 use crate::ctl::text::word;
 use crate::ctl::time::When;
 use crate::export::diff::{Difference, Side, diff};
 use crate::export::tree::{Tree, TreeError};
+use crate::export::{ExportError, Hold, Opened, choose};
 use crate::format::names;
 use crate::store::View;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Says what differs between two states: a line for each entry that was added (+), removed (-) or
-/// modified (M) on the way from A to B.
+/// Says what differs between two states.
+///
+/// A line for each entry that was added (+), removed (-) or modified (M) on the way from A to B.
 ///
 /// A and B are points in the history of the state directory (a time, now-2h, @lsn:N, tag:NAME, a
-/// snapshot's id), other state directories, also copies, or exported trees. What has a slash in it,
-/// or is a folder, is taken for a directory.
+/// snapshot's id), other state directories, also copies, exported trees, or backups: REPOSITORY is
+/// its newest one, REPOSITORY:ID one by its id, its tag or a point that it holds. What has a slash
+/// in it, or is a folder, is taken for a directory.
 #[derive(Debug, Args)]
 pub struct Diff {
     /// The first state.
@@ -121,6 +126,9 @@ fn print(
 /// The state that an operand names.
 fn read(session: &Session, operand: &str) -> Result<State, Failure> {
     let path = Path::new(operand);
+    if let Some((repository, which)) = backup(operand) {
+        return restored(session, repository, which);
+    }
     if operand.contains('/') || path.is_dir() {
         return directory(session, path);
     }
@@ -130,6 +138,39 @@ fn read(session: &Session, operand: &str) -> Result<State, Failure> {
     })?;
     let reader = session.read()?;
     session.view(&reader, Some(&when)).map(State::View)
+}
+
+/// A repository, and which of its backups.
+fn backup(operand: &str) -> Option<(&Path, Option<&str>)> {
+    if is_repository(Path::new(operand)) {
+        return Some((Path::new(operand), None));
+    }
+    let colons = operand.match_indices(':').map(|(at, _)| at);
+    let mut split = colons.map(|at| (Path::new(&operand[..at]), &operand[at + 1..]));
+    split.find(|(path, _)| is_repository(path)).map(|(path, which)| (path, Some(which)))
+}
+
+/// The state in a backup; every byte of it is compared with its digest.
+fn restored(session: &Session, path: &Path, which: Option<&str>) -> Result<State, Failure> {
+    let failed = |error: ExportError| session.exporting(&error, path);
+    let repository = session.repository(path, Hold::Read, false)?;
+    let backups = session.backups(&repository, path)?;
+    let names = |which: &str| {
+        let called = |listed: &crate::export::Listed| {
+            let tag = listed.manifest.as_ref().ok().and_then(|m| m.tag.as_deref());
+            listed.id.as_str() == which || tag == Some(which)
+        };
+        backups.iter().any(called)
+    };
+    // What is neither an id nor a tag may be a point in time.
+    let when: Option<When> = which.filter(|w| !names(w)).and_then(|which| which.parse().ok());
+    let at = when.as_ref().and_then(point);
+    let which = which.filter(|_| when.is_none());
+    let manifest = choose(backups, which, at).map_err(failed)?;
+    let shown = Progress::bytes(session, "reading", manifest.bytes());
+    let opened = Opened::open(repository.disk().as_ref(), manifest, &mut |bytes| shown.add(bytes));
+    let view = opened.and_then(|opened| opened.state(at)).map_err(failed)?.into_view();
+    Ok(State::View(view))
 }
 
 /// A state directory, or an exported tree.

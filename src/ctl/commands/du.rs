@@ -8,6 +8,7 @@ use crate::ctl::text;
 use crate::store::{Usage, usage};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use std::time::Duration;
 
 /// Says what takes the room. `total` counts the directory itself, as du does.
 #[derive(Debug, Args)]
@@ -68,6 +69,17 @@ impl Du {
         ] {
             output.line(format_args!("{name:11} {:>14}", self.size(bytes)))?;
         }
+        let Some(growth) = &usage.growth else {
+            return output.line(format_args!("{:11} {:>14}", "growth/h", "-"));
+        };
+        let over = text::span(Duration::from_secs(growth.over.as_secs()));
+        let logged = i64::try_from(growth.log_bytes).unwrap_or(i64::MAX);
+        for (name, bytes) in [("growth/h", growth.logical_bytes), ("logged/h", logged)] {
+            let hourly = growth.per_hour(bytes);
+            let sign = if hourly < 0 { "-" } else { "" };
+            let size = format!("{sign}{}", self.size(hourly.unsigned_abs()));
+            output.line(format_args!("{name:11} {size:>14} over {over}"))?;
+        }
         Ok(())
     }
 
@@ -124,6 +136,12 @@ fn object(usage: &Usage) -> serde_json::Value {
         "reserve_bytes": usage.reserve_bytes,
         "other_bytes": usage.other_bytes,
         "reclaimable_bytes": usage.reclaimable_bytes,
+        "growth": usage.growth.map(|growth| json!({
+            "seconds": growth.over.as_secs_f64(),
+            "logical_bytes_per_hour": growth.per_hour(growth.logical_bytes),
+            "log_bytes_per_hour":
+                growth.per_hour(i64::try_from(growth.log_bytes).unwrap_or(i64::MAX)),
+        })),
         "total_apparent": usage.total_apparent,
         "total_allocated": usage.total_allocated,
     })

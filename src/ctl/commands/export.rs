@@ -12,8 +12,9 @@ use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Writes the state as a plain tree of files, that any tool can read and copy: a table a folder, an
-/// entry a file.
+/// Writes the state as a plain tree of files.
+///
+/// Any tool can read and copy it: a table a folder, an entry a file.
 ///
 /// A byte of a key that is no letter, no digit and none of _ . , + - = @ : ~ is written as % and
 /// two hexadecimal digits, a dot in front too; a key too long for a name has two files, %K….key

@@ -10,7 +10,9 @@ use crate::ctl::time::When;
 use clap::Args;
 use std::io::IsTerminal;
 
-/// Prints a key's value. On a terminal a newline follows it; with --json it is one object.
+/// Prints a key's value.
+///
+/// On a terminal a newline follows it; with --json it is one object.
 #[derive(Debug, Args)]
 pub struct Get {
     #[command(flatten)]

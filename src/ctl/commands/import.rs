@@ -24,8 +24,9 @@ const BATCH: usize = 64 << 20;
 
 const _: () = assert!(BATCH + crate::base::limits::VALUE_MAX + 8192 < SAVE_MAX);
 
-/// Makes the state that of a tree of files, as `export` writes it: what differs is saved, what the
-/// tree does not hold is deleted.
+/// Makes the state that of a tree of files.
+///
+/// The tree is one as `export` writes it: what differs is saved, what it does not hold is deleted.
 ///
 /// Up to 64 MiB of differences are one save, so that nobody ever sees a part of them; more become
 /// several, and running it again goes on where it was cut short. Symbolic links, devices, folders

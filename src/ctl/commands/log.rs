@@ -17,8 +17,9 @@ use std::time::Duration;
 /// How long one look for the next save takes while following.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Prints the saves that are retained, oldest first, a line for each op. With --json a line for
-/// each save, its ops as `apply` reads them.
+/// Prints the saves that are retained, oldest first, a line for each op.
+///
+/// With --json a line for each save, its ops as `apply` reads them.
 #[derive(Debug, Args)]
 pub struct Log {
     /// Begin with this LSN.

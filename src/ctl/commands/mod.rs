@@ -6,10 +6,12 @@ pub mod backups;
 pub mod compact;
 pub mod delta;
 pub mod diff;
+pub mod doctor;
 pub mod du;
 pub mod dump;
 pub mod export;
 pub mod get;
+pub mod health;
 pub mod import;
 pub mod init;
 pub mod log;
@@ -22,6 +24,7 @@ pub mod restore;
 pub mod rsync;
 pub mod snapshot;
 pub mod status;
+pub mod top;
 pub mod verify;
 
 use crate::ctl::args::Command;
@@ -50,6 +53,9 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Export(export) => export.run(session, output),
         Command::Import(import) => import.run(session, output),
         Command::Rsync(rsync) => rsync.run(session),
+        Command::Top(top) => top.run(session, output),
+        Command::Health(health) => health.run(session, output),
+        Command::Doctor(doctor) => doctor.run(session, output),
         Command::Du(du) => du.run(session, output),
         Command::Verify(verify) => verify.run(session, output),
         Command::Snapshots(snapshots) => snapshots.run(session, output),

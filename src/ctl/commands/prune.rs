@@ -17,8 +17,10 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Deletes retained snapshots that no rule keeps, and the log that only they need. A line for each:
-/// keep or remove, and why. Runs beside a writer.
+/// Deletes retained snapshots that no rule keeps, or backups.
+///
+/// With the snapshots goes the log that only they need. A line for each: keep or remove, and why.
+/// Runs beside a writer.
 ///
 /// The newest always stays. A tagged snapshot stays under its tag (`statectl snapshot rm tag:NAME`
 /// takes it away) unless --keep-tag is given: then only the tags named there stay.

@@ -10,8 +10,9 @@ use crate::store::repair::{self, Plan};
 use clap::Args;
 use serde_json::json;
 
-/// Says what would make a damaged store open again; with --apply, does it. What is damaged is
-/// kept: set aside under another name, or left where it is behind a new epoch.
+/// Says what would make a damaged store open again; with --apply, does it.
+///
+/// What is damaged is kept: set aside under another name, or left where it is behind a new epoch.
 #[derive(Debug, Args)]
 pub struct Repair {
     /// Do it. Saves may be lost: those that the dry run names.

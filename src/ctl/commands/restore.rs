@@ -21,8 +21,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Makes a backup a store again: the newest one, or the newest that holds --at. The restored store
-/// has a history of its own, and an epoch above everything that the backup has seen.
+/// Makes a backup a store again: the newest one, or the newest that holds --at.
+///
+/// The restored store has a history of its own, and an epoch above everything that the backup has
+/// seen.
 #[derive(Debug, Args)]
 pub struct Restore {
     /// A backup's id or tag, or latest.

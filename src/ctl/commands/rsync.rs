@@ -24,8 +24,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Serves an rsync on another host, showing it a state directory as it is at one moment: no file
-/// vanishes while it copies, however long that takes.
+/// Serves an rsync on another host with the state of one moment.
+///
+/// No file vanishes while it copies, however long that takes.
 ///
 /// Over there: rsync -a --rsync-path='statectl rsync' HOST:DIR/ DEST
 #[derive(Debug, Args)]

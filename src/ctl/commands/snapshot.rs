@@ -31,8 +31,10 @@ pub enum Snapshot {
     Rm(Rm),
 }
 
-/// Makes a snapshot of the state as it is now. The store must not be open for writing; beside a
-/// writer, `statectl snapshot tag latest NAME` names the newest snapshot that there is.
+/// Makes a snapshot of the state as it is now.
+///
+/// The store must not be open for writing; beside a writer, `statectl snapshot tag latest NAME`
+/// names the newest snapshot that there is.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Give it this name, under which it stays beyond retention.
@@ -43,8 +45,10 @@ pub struct Create {
     dry_run: bool,
 }
 
-/// Gives a snapshot a name, under which it stays beyond retention: `--at tag:NAME` reads it. Costs
-/// no room as long as the snapshot is retained. Runs beside a writer.
+/// Gives a snapshot a name, under which it stays beyond retention.
+///
+/// `--at tag:NAME` reads it. Costs no room as long as the snapshot is retained. Runs beside a
+/// writer.
 #[derive(Debug, Args)]
 pub struct Tag {
     /// A snapshot's id, or latest.
@@ -57,8 +61,9 @@ pub struct Tag {
     dry_run: bool,
 }
 
-/// Removes a tag, or a retained snapshot with the log that only it needs. The newest snapshot is
-/// never removed. Runs beside a writer.
+/// Removes a tag, or a retained snapshot with the log that only it needs.
+///
+/// The newest snapshot is never removed. Runs beside a writer.
 #[derive(Debug, Args)]
 pub struct Rm {
     /// tag:NAME, or a snapshot's id.

@@ -15,8 +15,10 @@ use serde::Serialize;
 use std::thread;
 use std::time::Duration;
 
-/// Three lines on how the store stands: who and what, the history, writer and snapshot. A fourth
-/// for each thing that is wrong; the exit code is then 3, or 4 where something durable is damaged.
+/// Says in three lines how the store stands.
+///
+/// Who and what, the history, writer and snapshot; a fourth for each thing that is wrong. The exit
+/// code is then 3, or 4 where something durable is damaged.
 #[derive(Debug, Args)]
 pub struct Status {
     /// Print only what is not healthy.

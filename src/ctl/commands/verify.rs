@@ -5,16 +5,21 @@ use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::notes;
 use crate::ctl::output::Output;
+use crate::ctl::progress::Progress;
 use crate::ctl::repositories::is_repository;
 use crate::ctl::session::Session;
 use crate::ctl::text;
+use crate::export::rehearsal::{RehearsalError, Rehearsed, rehearse};
 use crate::store::{Finding, Level, Verified, verify};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::Instant;
 
-/// Checks what is on disk. 3: something is damaged or was set aside, and nothing is lost;
-/// 4: something durable is lost.
+/// Checks what is on disk.
+///
+/// Exit code 3: something is damaged or was set aside, and nothing is lost. 4: something durable
+/// is lost.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// A repository of backups, instead of the state directory: every byte of every backup.
@@ -26,6 +31,12 @@ pub struct Verify {
     /// Every group with its chain, every record of every snapshot.
     #[arg(long)]
     full: bool,
+    /// Restore a copy into a temporary place, open it for writing, and compare every entry.
+    #[arg(long, conflicts_with = "repository")]
+    restore_test: bool,
+    /// The temporary place for that; else $TMPDIR or /tmp.
+    #[arg(long, value_name = "DIR", requires = "restore_test")]
+    scratch: Option<PathBuf>,
 }
 
 impl Verify {
@@ -45,17 +56,59 @@ impl Verify {
         for finding in &verified.findings {
             session.warn(&format!("warning: {}", sentence(finding)));
         }
+        let rehearsed = if self.restore_test { Some(self.rehearse(session)?) } else { None };
         let degraded = degraded(&verified);
         if session.json() {
-            output.object(&object(&verified, self.full, degraded))?;
+            let mut object = object(&verified, self.full, degraded);
+            object["restore_test"] = json!(rehearsed.map(|(rehearsed, seconds)| json!({
+                "lsn": rehearsed.lsn.0,
+                "entries": rehearsed.entries,
+                "bytes": rehearsed.bytes,
+                "seconds": seconds,
+            })));
+            output.object(&object)?;
         } else {
-            output.line(line(&verified))?;
+            let mut line = line(&verified);
+            if let Some((Rehearsed { lsn, entries, .. }, seconds)) = rehearsed {
+                let entries = text::count_of(entries, "entry");
+                line += &format!("; restored at lsn {lsn}, {entries} equal, {seconds:.1} s");
+            }
+            output.line(line)?;
         }
         if !degraded {
             return Ok(Exit::Ok);
         }
         let (message, next) = remedy(session, &verified);
         Err(Failure::new(Exit::Degraded, message, next))
+    }
+}
+
+impl Verify {
+    /// What a restore gave, and how many seconds it took.
+    fn rehearse(&self, session: &Session) -> Result<(Rehearsed, f64), Failure> {
+        let place = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let shown = Progress::bytes(session, "restoring", 0);
+        let started = Instant::now();
+        let rehearsed = rehearse(session.dir()?, &place, &mut |bytes| shown.add(bytes));
+        drop(shown);
+        let rehearsed = rehearsed.map_err(|error| {
+            let place = text::shell(place.as_os_str());
+            match &error {
+                RehearsalError::Open(error) => session.opening(error),
+                RehearsalError::Read(error) => session.tree(error),
+                RehearsalError::Different(_) => {
+                    Failure::new(Exit::Corruption, error, session.next("verify --full"))
+                }
+                RehearsalError::NoRoom { .. } => {
+                    let next = session.next("verify --restore-test --scratch DIR");
+                    Failure::new(Exit::Failed, error, next)
+                }
+                RehearsalError::Pin(_) | RehearsalError::Io { .. } => {
+                    Failure::new(Exit::Failed, error, format!("ls -ld {place}"))
+                }
+            }
+        })?;
+        Ok((rehearsed, started.elapsed().as_secs_f64()))
     }
 }
 
@@ -75,6 +128,9 @@ fn line(verified: &Verified) -> String {
     }
     let (ok, all) = (verified.snapshots_ok, verified.snapshots);
     parts.push(format!("snapshots {ok}/{all} ok"));
+    if verified.tags > 0 {
+        parts.push(format!("{} ok", text::count(verified.tags, "tag")));
+    }
     let elsewhere = verified.findings.len() as u64 - (all - ok);
     if elsewhere > 0 {
         parts.push(format!("{} in the log", text::count(elsewhere, "finding")));
@@ -121,6 +177,7 @@ fn object(verified: &Verified, full: bool, degraded: bool) -> serde_json::Value 
         "saves": verified.saves,
         "snapshots": verified.snapshots,
         "snapshots_ok": verified.snapshots_ok,
+        "tags_ok": verified.tags,
         "torn_tail": place(&verified.report.torn_tail),
         "set_aside": place(&verified.report.set_aside),
         "one_slot": verified.report.one_slot,

@@ -1,0 +1,152 @@
+//! A restore, rehearsed: a copy is put in a place of its own, opened for writing as after a
+//! disaster, and compared entry by entry with what it was taken from.
+//!
+//! Invariants: the directory itself is only read, whoever writes it meanwhile; the place is empty
+//! again afterwards, however it ends; nothing is said to be restorable that was not compared.
+
+use crate::base::{Local, Lsn};
+use crate::disk::{Disk, Real};
+use crate::export::diff::{Side, diff};
+use crate::export::pin::{Pin, PinError};
+use crate::export::tree::TreeError;
+use crate::snapshot::SnapshotError;
+use crate::store::{OpenError, Options, Reader, Store};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What was restored and compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// The state's LSN.
+    pub lsn: Lsn,
+    /// Entries that are equal: all of them.
+    pub entries: u64,
+    /// Bytes of files that were copied.
+    pub bytes: u64,
+}
+
+/// Why it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearsalError {
+    /// The directory could not be held still.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// There is not enough room.
+    #[error("{} has room for {free} bytes, {needed} are needed", .place.display())]
+    NoRoom {
+        /// Where.
+        place: PathBuf,
+        /// Bytes that are free there.
+        free: u64,
+        /// Bytes that it takes.
+        needed: u64,
+    },
+    /// The copy does not open, or the directory does not.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What was restored is not what was there.
+    #[error("the restored state differs in {0} entries")]
+    Different(u64),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] TreeError),
+    /// The file system refused.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+/// Restores a copy of the directory `path` below `place`, opens it for writing, compares, and
+/// removes it. `progress` gets the bytes that were copied since the last call.
+///
+/// # Errors
+/// [`RehearsalError`].
+pub fn rehearse(
+    path: &Path,
+    place: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Rehearsed, RehearsalError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RehearsalError::Io { path, source }
+    };
+    let pin = Pin::new(path)?;
+    let files = list(pin.path()).map_err(failed(pin.path()))?;
+    let needed: u64 = files.iter().map(|(_, allocated)| allocated).sum();
+    // The copy makes a segment of its own when it is opened.
+    let needed = needed + (1 << 20);
+    let free = Real::open(place).and_then(|disk| disk.space()).map_err(failed(place))?.free;
+    if free < needed {
+        return Err(RehearsalError::NoRoom { place: place.to_owned(), free, needed });
+    }
+    let scratch = Scratch::make(place).map_err(failed(place))?;
+    let mut bytes = 0;
+    for (file, _) in &files {
+        let to = scratch.0.join(file.file_name().expect("it was listed"));
+        let copied = fs::copy(file, &to).map_err(failed(&to))?;
+        bytes += copied;
+        progress(copied);
+    }
+    let source = Reader::open(pin.path())?;
+    // Where nobody can tell a copy from the original, this is one.
+    let options = Options { adopt: true, ..Options::default() };
+    let store = Store::open(&scratch.0, options, Arc::new(Local))?;
+    let restored = store.view();
+    let mut different = 0;
+    diff(Side::View(source.view()), Side::View(&restored), &mut |_, _, _| {
+        different += 1;
+        Ok::<(), TreeError>(())
+    })?;
+    if different > 0 || restored.lsn() != source.view().lsn() {
+        return Err(RehearsalError::Different(different));
+    }
+    let mut entries = 0;
+    restored
+        .for_each(|_, _, _| {
+            entries += 1;
+            Ok::<(), SnapshotError>(())
+        })
+        .map_err(TreeError::from)?;
+    let lsn = restored.lsn();
+    drop(restored);
+    drop(store);
+    Ok(Rehearsed { lsn, entries, bytes })
+}
+
+/// The files in a folder with the bytes that they occupy.
+fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        files.push((entry.path(), entry.metadata()?.blocks() * 512));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A folder that goes when this does.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(place: &Path) -> io::Result<Scratch> {
+        let id = format!(".restore-test-{}-{:x}", std::process::id(), crate::base::Nanos::now().0);
+        let path = place.join(id);
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "could not be removed");
+        }
+    }
+}
