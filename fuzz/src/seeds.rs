@@ -6,6 +6,10 @@ use statedir::disk::{Access, Disk};
 use statedir::export::delta::{Place, make, sign};
 use statedir::export::{Backup, Manifest, Repository, backup_on, write_archive};
 use statedir::format::{Batch, Control, GroupHeader, Kind, Seal, SegmentHeader, group};
+use statedir::slurm::wire::Version;
+use statedir::slurm::wire::constants::auth;
+use statedir::slurm::wire::frame::{self, Header};
+use statedir::slurm::wire::message::MESSAGES;
 use statedir_fuzz::seed_store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +43,7 @@ fn main() -> std::io::Result<()> {
     write("names", "segment", b"log-0000000001-0000000002")?;
     write("names", "snapshot", b"snap-0000000001-00000000000000000004")?;
     write_exports(&target)?;
+    write_messages(&target.join("wire"))?;
     write_programs(&target)
 }
 
@@ -93,6 +98,25 @@ fn archive(store: &FakeDisk, compressed: bool) -> (Manifest, Vec<u8>) {
     let out = FakeDisk::new(4096);
     write_archive(&repository, &done.manifest, &out, "a", compressed, &mut |_| {}).expect("room");
     (done.manifest, out.image().read("a"))
+}
+
+/// One of each message, and one frame.
+fn write_messages(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let mut state = 1_u64;
+    // An LCG is enough: the fuzzer changes it all anyway.
+    let mut choose = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state >> 33
+    };
+    for row in MESSAGES {
+        let body = (row.sample)(&mut choose).pack(Version::NEWEST).expect("small");
+        let seed = [&row.kind.to_be_bytes(), &body[..]].concat();
+        std::fs::write(dir.join(row.name), seed)?;
+    }
+    let header = Header::new(Version::NEWEST, 1008, 0);
+    let frame = frame::pack(&header, auth::MUNGE, b"MUNGE:x:", b"");
+    std::fs::write(dir.join("frame"), &frame[frame::LENGTH_LEN..])
 }
 
 /// Programs of changes and of steps, by hand: each kind once.

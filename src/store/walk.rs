@@ -65,12 +65,14 @@ impl Seals {
     /// Whether a state of `epoch` at `lsn` can lie on the history.
     #[must_use]
     pub fn holds(&self, epoch: Epoch, lsn: Lsn) -> bool {
+        // Nothing was before the very first segment of the history.
+        let before = self.genesis.is_some_and(|first| epoch < first.epoch);
         // An epoch between two that follow one another was left out, or cut off.
         let skipped = self
             .next
             .iter()
             .any(|((before, _), (after, _))| before.epoch < epoch && epoch < after.epoch);
-        !skipped && self.ends.get(&epoch).is_none_or(|seal| lsn <= seal.lsn)
+        !before && !skipped && self.ends.get(&epoch).is_none_or(|seal| lsn <= seal.lsn)
     }
 
     fn jump(&self, at: &Position) -> Option<SegmentId> {

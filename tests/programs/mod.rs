@@ -5,13 +5,16 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Where `program` is in `PATH`; `None`: `test` is to be skipped, which has been reported.
+/// Where `program` is in `PATH`, or among the daemons; `None`: `test` is to be skipped, which has
+/// been reported.
 ///
 /// # Panics
 /// Where `STATEDIR_REQUIRE=all` is set and the program is missing.
 pub fn find(program: &str, test: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|at| at.is_file());
+    let daemons = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut places = std::env::split_paths(&path).chain(daemons).map(|dir| dir.join(program));
+    let found = places.find(|at| at.is_file());
     if found.is_none() {
         let required = std::env::var("STATEDIR_REQUIRE").is_ok_and(|what| what == "all");
         assert!(!required, "{program} is required and not in PATH");
