@@ -23,7 +23,7 @@ pub use values::minutes;
 use crate::slurm::conf::fields::{Fields, near};
 use crate::slurm::conf::include::{Statement, collect};
 use crate::slurm::conf::parameters::{ACTED_ON, Kind, LINES, PARAMETERS, parameter};
-use crate::slurm::hostlist::expand;
+use crate::slurm::hostlist::{expand, natural};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub struct Conf {
     settings: BTreeMap<&'static str, String>,
     /// The controllers, in the order of their priority.
     pub controllers: Vec<ControllerHost>,
-    /// The nodes, in the order of the file. Bitmaps count in it.
+    /// The nodes, in the natural order of their names, as in Slurm. Bitmaps count in it.
     pub nodes: Vec<Node>,
     /// The partitions, in the order of the file.
     pub partitions: Vec<Partition>,
@@ -288,6 +288,7 @@ impl Builder {
                 found[at].reason = fields.text("Reason").map(str::to_owned);
             }
         }
+        found.sort_by(|a, b| natural(&a.name, &b.name));
         Ok(found)
     }
 

@@ -40,8 +40,8 @@ fn a_cluster_is_read() {
     let hosts: Vec<&str> = conf.controllers.iter().map(|host| host.address.as_str()).collect();
     assert_eq!(hosts, ["localhost", "10.0.0.2"]);
     let names: Vec<&str> = conf.nodes.iter().map(|node| node.name.as_str()).collect();
-    assert_eq!(names, ["n1", "n2", "n3", "n4", "big"]);
-    let (n2, n4, big) = (&conf.nodes[1], &conf.nodes[3], &conf.nodes[4]);
+    assert_eq!(names, ["big", "n1", "n2", "n3", "n4"]);
+    let (n2, n4, big) = (&conf.nodes[2], &conf.nodes[4], &conf.nodes[0]);
     assert_eq!(
         (n2.address.as_str(), n2.real_memory, n2.weight, n2.port),
         ("10.0.1.2", 1000, 1, 6818)

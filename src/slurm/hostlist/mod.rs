@@ -13,9 +13,11 @@
 
 mod compress;
 mod expand;
+mod order;
 
 pub use compress::compress;
 pub use expand::{HostlistError, expand};
+pub use order::{by_prefix, natural};
 
 /// Most names of one bracket: as in Slurm, which refuses larger ones.
 pub const RANGE_MAX: u64 = 65_536;

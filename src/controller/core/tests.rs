@@ -1,0 +1,157 @@
+//! What commands come to, and that the store holds what memory holds.
+
+use super::*;
+use crate::base::Local;
+use crate::disk::fake::FakeDisk;
+use crate::store::{Options, Store};
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+
+fn conf() -> Conf {
+    let text = "ClusterName=c\nSlurmctldHost=localhost\nNodeName=n[1-4]\nNodeName=d State=DRAIN \
+                Reason=fan\nNodeName=f State=FUTURE\nPartitionName=p Nodes=ALL\n";
+    Conf::read(Path::new("/x"), &mut |_| Ok(text.to_owned())).unwrap()
+}
+
+fn update(names: &str, state: u32, reason: &str) -> Command {
+    let update = UpdateNode {
+        node_names: names.into(),
+        node_state: state,
+        reason: if reason.is_empty() { Text::NONE } else { reason.into() },
+        weight: u32::UNSET,
+        reason_uid: 99,
+        ..UpdateNode::default()
+    };
+    Command::UpdateNodes { update: Box::new(update), uid: 7 }
+}
+
+fn record(conf: &Conf, state: &State, name: &str) -> NodeRecord {
+    state.node(conf.nodes.iter().find(|node| node.name == name).unwrap())
+}
+
+fn does(conf: &Conf, state: &mut State, command: &Command) -> u32 {
+    let outcome = apply(conf, state, command, 100);
+    outcome.changes.into_iter().for_each(|change| state.take(change));
+    outcome.code
+}
+
+#[test]
+fn a_node_is_drained_and_comes_back() {
+    let (conf, mut state) = (conf(), State::default());
+    assert_eq!(does(&conf, &mut state, &update("n[1-2]", node::DRAIN, "disk bad")), rc::OK);
+    let drained = record(&conf, &state, "n2");
+    assert_eq!(drained.state, node::UNKNOWN | node::DRAIN);
+    let by = (drained.reason.as_slice(), drained.reason_uid, drained.reason_time);
+    assert_eq!(by, (&b"disk bad"[..], 7, 100), "who asks is what the credential says");
+    assert_eq!(record(&conf, &state, "n3").state, node::UNKNOWN);
+    assert_eq!(does(&conf, &mut state, &update("n2", node::RESUME, "")), rc::OK);
+    let back = record(&conf, &state, "n2");
+    assert_eq!((back.state, back.reason.as_slice()), (node::NO_RESPOND, &b""[..]));
+    let again = does(&conf, &mut state, &update("n2", node::RESUME, ""));
+    assert_eq!(again, INVALID_NODE_STATE);
+}
+
+/// Rows as the real controller answered them.
+#[test]
+fn states_follow_each_other_as_in_slurm() {
+    let no = None;
+    for (before, wish, after) in [
+        (node::UNKNOWN, node::DOWN, Some(node::DOWN)),
+        (node::IDLE | node::NO_RESPOND, node::DOWN, Some(node::DOWN | node::NO_RESPOND)),
+        (node::DOWN, node::IDLE, Some(node::IDLE)),
+        (node::DOWN, node::RESUME, Some(node::IDLE | node::NO_RESPOND)),
+        (node::UNKNOWN, node::RESUME, no),
+        (node::UNKNOWN, node::IDLE, no),
+        (node::UNKNOWN | node::FAIL, node::IDLE, no),
+        (node::UNKNOWN | node::FAIL, node::UNDRAIN, no),
+        (node::UNKNOWN, node::FAIL, Some(node::FAIL)),
+        (node::FAIL, node::RESUME, Some(node::NO_RESPOND)),
+        (node::IDLE | node::DRAIN, node::UNDRAIN, Some(node::IDLE)),
+        (node::UNKNOWN, node::NO_RESPOND, Some(node::NO_RESPOND)),
+        (node::FUTURE, node::RESUME, Some(node::IDLE | node::NO_RESPOND)),
+        (node::UNKNOWN, node::FUTURE, no),
+        (node::UNKNOWN, 0x80_0000, no),
+    ] {
+        assert_eq!(wished(before, wish), after, "{before:#x} {wish:#x}");
+    }
+}
+
+#[test]
+fn a_refused_command_changes_nothing_even_if_a_part_of_it_could_be_done() {
+    let (conf, mut state) = (conf(), State::default());
+    for (command, code) in [
+        (update("n1,n9", node::DRAIN, "x"), rc::NODE),
+        (update("n[1", node::DRAIN, "x"), rc::NODE),
+        (update("", node::DRAIN, "x"), rc::NODE),
+        (update("d,n1", node::UNDRAIN, ""), INVALID_NODE_STATE),
+    ] {
+        assert_eq!(does(&conf, &mut state, &command), code);
+        assert_eq!(state, State::default());
+    }
+    let mut with_features = update("n1", u32::UNSET, "");
+    let Command::UpdateNodes { update: fields, .. } = &mut with_features;
+    fields.features = "a".into();
+    assert_eq!(does(&conf, &mut state, &with_features), rc::UNSUPPORTED);
+    assert_eq!(state, State::default());
+}
+
+#[test]
+fn what_slurm_conf_says_of_a_node_counts_until_somebody_says_otherwise() {
+    let (conf, mut state) = (conf(), State::default());
+    let before = record(&conf, &state, "d");
+    assert_eq!((before.state, before.reason.as_slice()), (node::DRAIN, &b"fan"[..]));
+    assert_eq!(record(&conf, &state, "f").state, node::FUTURE);
+    assert_eq!(does(&conf, &mut state, &update("d", node::UNDRAIN, "")), rc::OK);
+    assert_eq!(record(&conf, &state, "d").state, node::UNKNOWN);
+}
+
+const NAMES: [&str; 6] = ["n1", "n[1-3]", "n4,d", "f", "n9", "n[2-4],n2"];
+const WISHES: [u32; 9] = [
+    node::DOWN,
+    node::DRAIN,
+    node::FAIL,
+    node::RESUME,
+    node::UNDRAIN,
+    node::IDLE,
+    node::NO_RESPOND,
+    u32::UNSET,
+    node::ALLOCATED,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Through a real store on the fake disk, opened again at times.
+    #[test]
+    fn state_rebuilt_from_the_store_is_the_state_in_memory_after_every_step(
+        steps in prop::collection::vec(
+            (0..NAMES.len(), 0..WISHES.len(), "[a-c]{0,2}", 0..8_u8),
+            1..25,
+        ),
+    ) {
+        let (conf, mut state) = (conf(), State::default());
+        let disk: Arc<dyn crate::disk::Disk> = Arc::new(FakeDisk::new(512));
+        Store::create_on(disk.as_ref()).unwrap();
+        let open = || {
+            let options = Options::default().without_threads();
+            Store::open_on(Arc::clone(&disk), options, Arc::new(Local)).unwrap()
+        };
+        let mut store = open();
+        for (names, wish, reason, again) in steps {
+            let command = update(NAMES[names], WISHES[wish], &reason);
+            let outcome = apply(&conf, &state, &command, 100);
+            prop_assert_eq!(&outcome, &apply(&conf, &state, &command, 100), "it is pure");
+            prop_assert_eq!(outcome.code == rc::OK, !outcome.changes.is_empty());
+            if !outcome.changes.is_empty() {
+                store.save(batch(&outcome.changes).unwrap()).unwrap();
+                outcome.changes.into_iter().for_each(|change| state.take(change));
+            }
+            if again == 0 {
+                store.close().unwrap();
+                store = open();
+            }
+            prop_assert_eq!(&State::load(&store.view()).unwrap(), &state);
+        }
+    }
+}

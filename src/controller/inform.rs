@@ -1,0 +1,280 @@
+//! What is told about nodes and partitions. Field by field what Slurm's own controller says of a
+//! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
+
+use crate::controller::core::State;
+use crate::controller::node::NodeRecord;
+use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
+use crate::slurm::hostlist::{by_prefix, compress};
+use crate::slurm::wire::constants::{node, partition, select};
+use crate::slurm::wire::tables::{
+    Energy, Listing, Node as NodeInfo, NodeSelect, Partition as PartitionInfo, Power, Sensors,
+};
+use crate::slurm::wire::{Bits, Scaled, SelectJob, Text, Time, Unset};
+use std::fmt::Write;
+
+/// In a request: hidden ones too.
+const SHOW_ALL: u16 = 0x1;
+/// In a request: what is in use, too.
+const SHOW_DETAIL: u16 = 0x2;
+/// In a request: nodes that are not there yet, too.
+const SHOW_FUTURE: u16 = 0x80;
+
+const HIDDEN: u16 = 0x2;
+const NO_ROOT: u16 = 0x4;
+const ROOT_ONLY: u16 = 0x8;
+const NEEDS_RESERVATION: u16 = 0x10;
+const LEAST_LOADED: u16 = 0x20;
+const EXCLUSIVE_USER: u16 = 0x40;
+
+/// Memory of a CPU, not of a node.
+const PER_CPU: u64 = 1 << 63;
+
+/// The select plugin that the clients have loaded, as slurm.conf says.
+#[must_use]
+pub fn select_plugin(conf: &Conf) -> u32 {
+    match conf.text("SelectType") {
+        Some("select/cons_tres") => select::CONS_TRES,
+        Some("select/cons_res") => select::CONS_RES,
+        _ => select::LINEAR,
+    }
+}
+
+/// All nodes, those that are not shown without a name: bitmaps count by place.
+#[must_use]
+pub fn nodes(conf: &Conf, state: &State, changed: i64, show: u16) -> Listing<Time, NodeInfo> {
+    let hidden = hidden_nodes(conf, show);
+    let records = conf.nodes.iter().zip(hidden).map(|(of, hidden)| {
+        let record = state.node(of);
+        let future = record.state & node::BASE == node::FUTURE && show & SHOW_FUTURE == 0;
+        if hidden || future { NodeInfo::default() } else { node_info(conf, of, &record, show) }
+    });
+    Listing { head: Time(changed), records: records.collect() }
+}
+
+/// One node; `None` where there is none of that name.
+#[must_use]
+pub fn one_node(
+    conf: &Conf,
+    state: &State,
+    changed: i64,
+    name: &str,
+    show: u16,
+) -> Option<Listing<Time, NodeInfo>> {
+    let of = conf.nodes.iter().find(|node| node.name == name)?;
+    let records = vec![node_info(conf, of, &state.node(of), show)];
+    Some(Listing { head: Time(changed), records })
+}
+
+/// Nodes whose partitions are all hidden.
+fn hidden_nodes(conf: &Conf, show: u16) -> Vec<bool> {
+    let mut hidden = vec![show & SHOW_ALL == 0; conf.nodes.len()];
+    let mut in_any = vec![false; conf.nodes.len()];
+    for (at, partition) in conf.partitions.iter().enumerate() {
+        for member in conf.members(at) {
+            in_any[*member] = true;
+            hidden[*member] &= partition.hidden;
+        }
+    }
+    hidden.into_iter().zip(in_any).map(|(hidden, in_any)| hidden && in_any).collect()
+}
+
+fn text(bytes: &[u8]) -> Text {
+    if bytes.is_empty() { Text::NONE } else { Text::from_bytes(bytes) }
+}
+
+fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo {
+    let features = Text::from(of.features.clone());
+    NodeInfo {
+        name: of.name.as_str().into(),
+        node_hostname: of.hostname.as_str().into(),
+        node_addr: of.address.as_str().into(),
+        bcast_address: of.bcast_address.clone().into(),
+        port: of.port,
+        next_state: u32::UNSET,
+        node_state: record.state,
+        cpus: of.cpus,
+        boards: of.boards,
+        sockets: of.sockets,
+        cores: of.cores,
+        threads: of.threads,
+        real_memory: of.real_memory,
+        tmp_disk: of.tmp_disk,
+        owner: u32::UNSET,
+        core_spec_cnt: of.core_spec_count,
+        mem_spec_limit: of.mem_spec_limit,
+        cpu_spec_list: of.cpu_spec_list.clone().into(),
+        cpus_efctv: of.cpus,
+        cpu_load: u32::UNSET,
+        free_mem: u64::UNSET,
+        weight: of.weight,
+        reason_uid: record.reason_uid,
+        reason_time: Time(record.reason_time),
+        select_nodeinfo: NodeSelect {
+            plugin: SelectJob(select_plugin(conf)),
+            alloc_tres_weighted: Scaled::new(0.0),
+            ..NodeSelect::default()
+        },
+        features: features.clone(),
+        features_act: features,
+        gres: of.gres.clone().into(),
+        gres_drain: (show & SHOW_DETAIL != 0).then_some("N/A").into(),
+        comment: text(&record.comment),
+        extra: text(&record.extra),
+        reason: text(&record.reason),
+        energy: Energy::default(),
+        ext_sensors: Sensors {
+            consumed_energy: u64::UNSET,
+            temperature: u32::UNSET,
+            energy_update_time: Time(0),
+            current_watts: 0,
+        },
+        power: Power { cap_watts: u32::UNSET },
+        tres_fmt_str: resources(u64::from(of.cpus), of.real_memory, None).into(),
+        ..NodeInfo::default()
+    }
+}
+
+/// `cpu=2,mem=1000M,node=1,billing=2`, as Slurm writes it.
+fn resources(cpus: u64, memory: u64, nodes: Option<usize>) -> String {
+    let mut list = format!("cpu={cpus},mem={}", in_units(memory));
+    if let Some(nodes) = nodes {
+        write!(list, ",node={nodes}").expect("strings take everything");
+    }
+    write!(list, ",billing={cpus}").expect("strings take everything");
+    list
+}
+
+/// MiB, in the largest unit in which it is a whole number.
+fn in_units(mebibytes: u64) -> String {
+    let (mut number, mut unit) = (mebibytes, 0);
+    while number > 0 && number.is_multiple_of(1024) && unit < 3 {
+        number /= 1024;
+        unit += 1;
+    }
+    format!("{number}{}", ["M", "G", "T", "P"][unit])
+}
+
+/// All partitions that are shown.
+#[must_use]
+pub fn partitions(conf: &Conf, changed: i64, show: u16) -> Listing<Time, PartitionInfo> {
+    let shown = conf.partitions.iter().enumerate();
+    let shown = shown.filter(|(_, partition)| show & SHOW_ALL != 0 || !partition.hidden);
+    let records = shown.map(|(at, partition)| partition_info(conf, partition, conf.members(at)));
+    Listing { head: Time(changed), records: records.collect() }
+}
+
+fn packed_memory(of: Memory, cluster: u64) -> u64 {
+    match of {
+        Memory::Unlimited => cluster,
+        Memory::PerNode(mebibytes) => mebibytes,
+        Memory::PerCpu(mebibytes) => mebibytes | PER_CPU,
+    }
+}
+
+/// The cluster's memory, for partitions that say nothing: of a CPU, or of a node; 0 for no limit.
+#[must_use]
+pub fn cluster_memory(conf: &Conf, per_cpu: &str, per_node: &str) -> u64 {
+    let limit = |number: u64| if number == u64::INFINITE { 0 } else { number };
+    match limit(conf.number(per_cpu)) {
+        0 => limit(conf.number(per_node)),
+        mebibytes => mebibytes | PER_CPU,
+    }
+}
+
+/// The cluster's way to preempt.
+#[must_use]
+pub fn cluster_preempt_mode(conf: &Conf) -> u16 {
+    conf.text("PreemptMode").and_then(|text| preempt_mode(text).ok()).unwrap_or(0)
+}
+
+fn flags(of: &Partition) -> u16 {
+    [
+        (of.is_default, partition::DEFAULT),
+        (of.hidden, HIDDEN),
+        (of.no_root, NO_ROOT),
+        (of.root_only, ROOT_ONLY),
+        (of.needs_reservation, NEEDS_RESERVATION),
+        (of.least_loaded, LEAST_LOADED),
+        (of.exclusive_user, EXCLUSIVE_USER),
+    ]
+    .into_iter()
+    .filter(|(is, _)| *is)
+    .fold(0, |sum, (_, flag)| sum | flag)
+}
+
+fn state_up(of: PartitionState) -> u16 {
+    match of {
+        PartitionState::Up => partition::UP,
+        PartitionState::Down => partition::SUBMIT,
+        PartitionState::Drain => partition::SCHEDULE,
+        PartitionState::Inactive => 0,
+    }
+}
+
+fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionInfo {
+    let nodes = || members.iter().map(|at| &conf.nodes[*at]);
+    let cpus: u64 = nodes().map(|node| u64::from(node.cpus)).sum();
+    let memory: u64 = nodes().map(|node| node.real_memory).sum();
+    let places = members.iter().map(|at| u32::try_from(*at).expect("fewer than the hosts"));
+    let all = u32::try_from(conf.nodes.len()).expect("a hostlist's limit");
+    let mut names: Vec<&str> = nodes().map(|node| node.name.as_str()).collect();
+    names.sort_unstable_by(|a, b| by_prefix(a, b));
+    let list = compress(names);
+    PartitionInfo {
+        name: of.name.as_str().into(),
+        grace_time: of.grace_time,
+        max_time: of.max_time,
+        default_time: of.default_time.unwrap_or(u32::UNSET),
+        max_nodes: of.max_nodes,
+        min_nodes: of.min_nodes,
+        total_nodes: u32::try_from(members.len()).expect("fewer than the hosts"),
+        total_cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        def_mem_per_cpu: packed_memory(
+            of.def_mem,
+            cluster_memory(conf, "DefMemPerCPU", "DefMemPerNode"),
+        ),
+        max_cpus_per_node: of.max_cpus_per_node,
+        max_mem_per_cpu: packed_memory(
+            of.max_mem,
+            cluster_memory(conf, "MaxMemPerCPU", "MaxMemPerNode"),
+        ),
+        flags: flags(of),
+        max_share: of.max_share,
+        over_time_limit: of.over_time_limit.unwrap_or(u16::UNSET),
+        preempt_mode: of.preempt_mode.unwrap_or_else(|| cluster_preempt_mode(conf)),
+        priority_job_factor: of.priority_job_factor,
+        priority_tier: of.priority_tier,
+        state_up: state_up(of.state),
+        cr_type: of.select_parameters,
+        resume_timeout: u16::UNSET,
+        suspend_timeout: u16::UNSET,
+        suspend_time: u32::UNSET,
+        allow_accounts: of.allow_accounts.clone().into(),
+        allow_groups: of.allow_groups.clone().into(),
+        allow_alloc_nodes: of.alloc_nodes.clone().into(),
+        allow_qos: of.allow_qos.clone().into(),
+        qos_char: of.qos.clone().into(),
+        alternate: of.alternate.clone().into(),
+        deny_accounts: of.deny_accounts.clone().into(),
+        deny_qos: of.deny_qos.clone().into(),
+        nodes: list.into(),
+        node_inx: Bits::from_set(all, places),
+        billing_weights_str: of.billing_weights.clone().into(),
+        tres_fmt_str: resources(cpus, memory, Some(members.len())).into(),
+        ..PartitionInfo::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_written_in_the_unit_that_fits() {
+        assert_eq!(resources(2, 1000, None), "cpu=2,mem=1000M,billing=2");
+        assert_eq!(resources(8, 4096, Some(4)), "cpu=8,mem=4G,node=4,billing=8");
+        assert_eq!(in_units(1 << 20), "1T");
+        assert_eq!(in_units(0), "0M");
+        assert_eq!(in_units(u64::MAX), format!("{}M", u64::MAX));
+    }
+}

@@ -1,0 +1,26 @@
+//! The controller: what the cluster is, in the store, and the server around it.
+//!
+//! Today it informs, and it takes the changes of nodes that an operator asks for; jobs are refused.
+//!
+//! - [`core`] decides: `apply(command) → (changes, reply, effects)`, pure.
+//! - [`inform`] and [`config`] say what is: pure.
+//! - [`service`] is the place of both: a change is durable in the store before its reply leaves.
+//! - [`server`] reads requests and writes replies.
+//! - [`home`] opens the store, or says why not.
+//!
+//! Invariants:
+//! - A reply that reports a change leaves after the change is durable; information shows durable
+//!   state only.
+//! - State rebuilt from the store equals the state in memory, after every command.
+//! - Who asks is what the credential says. Nothing is done for somebody who may not.
+//! - Every request gets a reply at once, if only a refusal with Slurm's own code.
+
+mod config;
+pub mod core;
+pub mod daemon;
+pub mod home;
+mod inform;
+pub mod node;
+pub mod server;
+pub mod service;
+mod users;

@@ -1,0 +1,310 @@
+//! Reads requests from TCP connections, one from each, and writes replies.
+//!
+//! Invariants:
+//! - Whoever has not proved who he is costs at most [`HEAD_MAX`] bytes and [`UNKNOWN_TIME`]; a body
+//!   is read only after its credential is genuine, and only as long as its kind may be.
+//! - Every genuine request gets a reply; what cannot be read is refused with Slurm's code.
+//! - At most [`CONNECTIONS_MAX`] are served at a time; others wait in the kernel.
+
+use crate::controller::service::{Answer, End, Service};
+use crate::slurm::auth::{Opened, Proved, Role, To};
+use crate::slurm::wire::constants::rc;
+use crate::slurm::wire::frame::{self, Head, Header, LENGTH_LEN};
+use crate::slurm::wire::limits::HEAD_MAX;
+use crate::slurm::wire::{Message, Version, Why};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// How long an unknown peer may take to say who he is.
+pub const UNKNOWN_TIME: Duration = Duration::from_secs(10);
+
+/// How long a body, or a reply, may be under way without anything moving.
+const TRANSFER_TIME: Duration = Duration::from_secs(10);
+
+/// Connections at a time. Each costs at most 16 KiB until it is known.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// What is read and thrown away of a request that is refused, so that the refusal arrives.
+const DISCARD_MAX: usize = 1 << 20;
+
+/// Slurm's code for a credential that is not believed.
+const AUTHENTICATION: u32 = 1007;
+/// Slurm's code for a body that cannot be read.
+const INCOMPLETE: u32 = 5003;
+
+/// Why a connection ends without a reply.
+#[derive(Debug, thiserror::Error)]
+enum Dropped {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("nothing moved for too long")]
+    Slow(#[from] tokio::time::error::Elapsed),
+    #[error("{0}")]
+    Garbage(String),
+    #[error("a task ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Serves until the service ends, and then until nobody is being served any more.
+pub async fn run(service: Arc<Service>, listeners: Vec<TcpListener>) -> End {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut ending = service.ending();
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(Arc::clone(&service), listener, Arc::clone(&places)));
+    }
+    let end = match ending.wait_for(Option::is_some).await {
+        Ok(end) => end.clone().expect("waited for"),
+        Err(_) => End::Failed("the service is gone".to_owned()),
+    };
+    accepting.shutdown().await;
+    let all = u32::try_from(CONNECTIONS_MAX).expect("a small number");
+    // Whoever is being served has his own time limit.
+    let _ = timeout(UNKNOWN_TIME, places.acquire_many(all)).await;
+    end
+}
+
+async fn accept(service: Arc<Service>, listener: TcpListener, places: Arc<Semaphore>) {
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let service = Arc::clone(&service);
+                tokio::spawn(async move {
+                    if let Err(dropped) = serve(&service, stream, peer).await {
+                        tracing::debug!("{peer}: {dropped}");
+                    }
+                    drop(place);
+                });
+            }
+            // Out of descriptors, most likely: those that are served give theirs back.
+            Err(error) => {
+                tracing::error!("accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// A request whose sender is known, and whose body is not read yet.
+struct Known {
+    header: Header,
+    opened: Opened,
+    /// Bytes of the body that came with the head.
+    begun: Vec<u8>,
+    body_len: Result<usize, u32>,
+}
+
+async fn serve(
+    service: &Arc<Service>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), Dropped> {
+    let known = timeout(UNKNOWN_TIME, async {
+        let mut length = [0; LENGTH_LEN];
+        stream.read_exact(&mut length).await?;
+        let len = frame::length(length).map_err(|error| Dropped::Garbage(error.to_string()))?;
+        let (judged, rest_len) = know(service, &mut stream, len).await?;
+        if judged.is_err() {
+            // The refusal would be lost if bytes were still on their way.
+            discard(&mut stream, rest_len).await?;
+        }
+        Ok::<_, Dropped>((judged, rest_len))
+    });
+    let (judged, rest_len) = known.await??;
+    let known = match judged {
+        Ok(known) => known,
+        Err((version, code)) => return refuse(service, &mut stream, version, code).await,
+    };
+    let Known { header, opened, begun, body_len } = known;
+    let body_len = match body_len {
+        Ok(len) if len == begun.len() + rest_len => len,
+        other => {
+            discard(&mut stream, rest_len).await?;
+            let code = other.err().unwrap_or(INCOMPLETE);
+            return reply_to(service, &mut stream, header, opened, code).await;
+        }
+    };
+    let mut body = begun;
+    while body.len() < body_len {
+        // Memory follows what has arrived, not what was claimed.
+        let wanted = (body_len - body.len()).min(256 << 10);
+        let from = body.len();
+        body.resize(from + wanted, 0);
+        let got = timeout(TRANSFER_TIME, stream.read(&mut body[from..])).await??;
+        if got == 0 {
+            return Err(Dropped::Garbage("the body ends early".to_owned()));
+        }
+        body.truncate(from + got);
+    }
+    let proved = match opened.prove(header.kind, &body) {
+        Ok(proved) => proved,
+        Err(error) => {
+            tracing::warn!("{peer}: {error}");
+            return refuse(service, &mut stream, header.version, AUTHENTICATION).await;
+        }
+    };
+    let answer = match Message::unpack(header.kind, header.version, &body) {
+        Ok(message) => {
+            tracing::debug!("{peer}: {} by uid {}", message.row().name, proved.identity.uid);
+            answer(service, message, &proved).await?
+        }
+        Err(error) => {
+            tracing::warn!("{peer}: {error}");
+            Answer::Reply(Message::code(INCOMPLETE))
+        }
+    };
+    match answer {
+        Answer::Reply(message) => {
+            send(service, &mut stream, header.version, &proved, message).await
+        }
+        Answer::Nothing => Ok(()),
+    }
+}
+
+/// Who asks, or the version and the code to refuse with.
+type Judged = Result<Known, (Version, u32)>;
+
+/// Reads header and credential, and judges them; also how many bytes are still to come.
+async fn know(
+    service: &Arc<Service>,
+    stream: &mut TcpStream,
+    len: usize,
+) -> Result<(Judged, usize), Dropped> {
+    let most = len.min(HEAD_MAX);
+    let mut bytes = Vec::new();
+    loop {
+        match Head::unpack(&bytes) {
+            Ok(_) => break,
+            Err(error) if bytes.len() < most && Head::wants_more(&error, bytes.len()) => {}
+            Err(error) if matches!(error.why, Why::Version(_)) => {
+                let rest_len = len - bytes.len();
+                return Ok((Err((Version::NEWEST, rc::VERSION)), rest_len));
+            }
+            Err(error) => return Err(Dropped::Garbage(error.to_string())),
+        }
+        let from = bytes.len();
+        bytes.resize((from + 1024).min(most), 0);
+        let got = stream.read(&mut bytes[from..]).await?;
+        if got == 0 {
+            return Err(Dropped::Garbage("the head ends early".to_owned()));
+        }
+        bytes.truncate(from + got);
+    }
+    let service = Arc::clone(service);
+    // Checking a credential asks munged, and waits for it.
+    let judged = spawn_blocking(move || {
+        let head = Head::unpack(&bytes).expect("it was read before");
+        let header = head.header;
+        let body_len = head.body_len().map_err(|error| match error.why {
+            Why::Version(_) => rc::VERSION,
+            Why::Message(_) => rc::UNSUPPORTED,
+            _ => INCOMPLETE,
+        });
+        let opened = service.auth().open(&head, Role::Request);
+        let begun = bytes[head.len..].to_vec();
+        let rest_len = len - bytes.len();
+        match opened {
+            Ok(opened) => (Ok(Known { header, opened, begun, body_len }), rest_len),
+            Err(error) => {
+                tracing::warn!("message {}: {error}", header.kind);
+                (Err((header.version, AUTHENTICATION)), rest_len)
+            }
+        }
+    });
+    Ok(judged.await?)
+}
+
+async fn answer(
+    service: &Arc<Service>,
+    message: Message,
+    proved: &Proved,
+) -> Result<Answer, Dropped> {
+    let identity = proved.identity;
+    if !Service::may_wait(&message) {
+        return Ok(service.answer(message, identity));
+    }
+    let service = Arc::clone(service);
+    Ok(spawn_blocking(move || service.answer(message, identity)).await?)
+}
+
+/// Reads what is left of a refused request, within bounds.
+async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
+    let mut left = len.min(DISCARD_MAX);
+    let mut scrap = [0; 4096];
+    while left > 0 {
+        let wanted = left.min(scrap.len());
+        match timeout(TRANSFER_TIME, stream.read(&mut scrap[..wanted])).await?? {
+            0 => break,
+            got => left -= got,
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a request whose sender is known, but whose body was not read.
+async fn reply_to(
+    service: &Arc<Service>,
+    stream: &mut TcpStream,
+    header: Header,
+    opened: Opened,
+    code: u32,
+) -> Result<(), Dropped> {
+    let uid = opened.identity().uid;
+    tracing::debug!("message {} by uid {uid} is refused with {code}", header.kind);
+    // What was proved is who asks, not what: a code is all he gets.
+    match opened.prove(header.kind, &[]) {
+        Ok(proved) => send(service, stream, header.version, &proved, Message::code(code)).await,
+        Err(_) => refuse(service, stream, header.version, code).await,
+    }
+}
+
+/// A refusal for whoever reads it: nothing is in it but a code.
+async fn refuse(
+    service: &Arc<Service>,
+    stream: &mut TcpStream,
+    version: Version,
+    code: u32,
+) -> Result<(), Dropped> {
+    write(service, stream, version, Role::Reply([0; 16]), To::Anybody, Message::code(code)).await
+}
+
+async fn send(
+    service: &Arc<Service>,
+    stream: &mut TcpStream,
+    version: Version,
+    proved: &Proved,
+    message: Message,
+) -> Result<(), Dropped> {
+    let to = To::Uid(proved.identity.uid);
+    write(service, stream, version, Role::Reply(proved.nonce), to, message).await
+}
+
+async fn write(
+    service: &Arc<Service>,
+    stream: &mut TcpStream,
+    version: Version,
+    role: Role,
+    to: To,
+    message: Message,
+) -> Result<(), Dropped> {
+    let service = Arc::clone(service);
+    let sealed = spawn_blocking(move || {
+        let body = message.pack(version).map_err(|error| error.to_string())?;
+        let header = Header::new(version, message.kind(), body.len());
+        service.auth().seal(&header, &body, role, to).map_err(|error| error.to_string())
+    });
+    let sealed = sealed.await?.map_err(Dropped::Garbage)?;
+    for part in sealed.bytes.chunks(256 << 10) {
+        timeout(TRANSFER_TIME, stream.write_all(part)).await??;
+    }
+    timeout(TRANSFER_TIME, stream.shutdown()).await??;
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! A munged, a controller and real clients, all in one temporary directory.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How often something that must come up is asked for, every 20 ms. Nothing is measured by it.
+const TRIES: usize = 6_000;
+
+/// A process that ends with the test.
+pub struct Process(pub Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `ready` says so.
+pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..TRIES {
+        if ready() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("never: {what}");
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A munged with a key of its own.
+pub struct Munged {
+    _process: Process,
+    pub socket: PathBuf,
+}
+
+impl Munged {
+    pub fn start(program: &Path, dir: &Path) -> Munged {
+        let key = dir.join("munge.key");
+        let mut file = std::fs::File::options();
+        let mut file = file.write(true).create_new(true).mode(0o600).open(&key).unwrap();
+        std::io::Write::write_all(&mut file, &[7; 64]).unwrap();
+        let socket = dir.join("munge.sock");
+        let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let child = Command::new(program)
+            .args(["--foreground", "--force"])
+            .arg(option("key-file", &key))
+            .arg(option("socket", &socket))
+            .arg(option("pid-file", &dir.join("munged.pid")))
+            .arg(option("log-file", &dir.join("munged.log")))
+            .arg(option("seed-file", &dir.join("munged.seed")))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("munged has a socket", || socket.exists());
+        Munged { _process: Process(child), socket }
+    }
+}
+
+/// What somebody printed, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: i32,
+}
+
+/// One controller and its slurm.conf.
+pub struct Controller {
+    pub dir: PathBuf,
+    pub port: u16,
+    process: Option<Process>,
+}
+
+impl Controller {
+    /// A directory with a slurm.conf: common lines, and `more`.
+    pub fn configure(dir: PathBuf, auth_info: &str, more: &str) -> Controller {
+        std::fs::create_dir(&dir).unwrap();
+        let controller = Controller { dir, port: free_port(), process: None };
+        controller.write_conf(auth_info, more);
+        let state = controller.state();
+        std::fs::create_dir(&state).unwrap();
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700)).unwrap();
+        controller
+    }
+
+    pub fn write_conf(&self, auth_info: &str, more: &str) {
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        let user = String::from_utf8(user).unwrap();
+        let (dir, port, user) = (self.dir.display(), self.port, user.trim());
+        let text = format!(
+            "ClusterName=lab\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort={port}\n\
+             SlurmUser={user}\nSlurmdUser={user}\nStateSaveLocation={dir}/state\n\
+             SlurmctldPidFile={dir}/slurmctld.pid\n{auth_info}\n\
+             ProctrackType=proctrack/linuxproc\n{more}"
+        );
+        std::fs::write(self.conf(), text).unwrap();
+    }
+
+    pub fn conf(&self) -> PathBuf {
+        self.dir.join("slurm.conf")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// Makes the store.
+    pub fn init(&self) {
+        let made = statedir::Store::create(&self.state(), &statedir::Options::default());
+        made.unwrap();
+    }
+
+    /// Starts a controller and waits until it listens.
+    pub fn start(&mut self, program: &Path) {
+        let log = std::fs::File::create(self.dir.join("log")).unwrap();
+        let child = Command::new(program)
+            .args(["-D", "-f"])
+            .arg(self.conf())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.process = Some(Process(child));
+        until("the controller listens", || {
+            let process = self.process.as_mut().unwrap();
+            assert!(process.0.try_wait().unwrap().is_none(), "{}", self.log());
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().0.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        drop(self.process.take());
+    }
+
+    /// SIGTERM; its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&process.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        process.0.wait().unwrap().code()
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut words = line.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words.map(|word| word.replace('_', " ")));
+        command.env("SLURM_CONF", self.conf()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a real client; `_` stands for a blank within a word.
+    pub fn run(&self, line: &str) -> Said {
+        said(self.command(line))
+    }
+
+    /// The same, for a user who is nobody.
+    pub fn run_as_nobody(&self, line: &str) -> Said {
+        let mut command = self.command(line);
+        command.uid(65_534).gid(65_534);
+        said(command)
+    }
+}
+
+fn said(mut command: Command) -> Said {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap_or(-1);
+    Said { stdout: text(output.stdout), stderr: text(output.stderr), code }
+}
