@@ -13,6 +13,7 @@ use statedir::disk::fake::FakeDisk;
 use statedir::export::{
     Backup, Done, ExportError, Hold, Kind, Opened, Repository, backup_on, restore_on,
 };
+use statedir::format::FileName;
 use statedir::store::{At, Extract, ReadError};
 use statedir::{Options, Reader, Store};
 use std::sync::Arc;
@@ -244,6 +245,36 @@ fn a_backup_of_a_store_that_has_just_been_opened_is_gone_on_from() {
     assert_eq!((done.kind, done.manifest.end.lsn), (Kind::Incremental, Lsn(1)));
     let (target, _) = restored(&open(&repository, 2), None).unwrap();
     assert!(state(&target) == state(&source));
+}
+
+#[test]
+fn a_backup_goes_on_where_the_segment_that_it_ended_in_is_gone() {
+    let mut went_on = 0;
+    for saves in 1..=12 {
+        let (source, repository) = (fake_disk(4096), fake_disk(4096));
+        Store::create_on(&source).unwrap();
+        let options = Options { history_ratio: 1e6, ..tiny(&source) };
+        let store = Store::open_on(shared(&source), options, Arc::new(Local)).unwrap();
+        let save = |number: u64| {
+            store.save(batch(&changes(number, 100))).unwrap();
+            store.maintain().unwrap();
+        };
+        (1..=saves).for_each(save);
+        let ended_in = back_up(&source, &repository, true).manifest.end.segment;
+        (saves + 1..=saves + 6).for_each(save);
+        store.checkpoint().unwrap();
+        let mut image = source.image();
+        image.remove(&FileName::Segment(ended_in).to_string());
+        let source = FakeDisk::from_image(&image);
+        source.set_clock(Nanos(source.clock().0 + HOUR));
+        let done = back_up(&source, &repository, true);
+        // Only where the next segment begins right behind is nothing missing.
+        went_on += u64::from(done.kind == Kind::Incremental);
+        let (target, lsn) = restored(&open(&repository, 1), None).unwrap();
+        assert_eq!(lsn, Lsn(saves + 6));
+        assert!(state(&target) == state(&source));
+    }
+    assert!((1..12).contains(&went_on), "{went_on} of 12 went on");
 }
 
 #[test]

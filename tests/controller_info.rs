@@ -300,8 +300,8 @@ fn ping(auth: &Auth, port: u16) -> Message {
     Message::unpack(frame.head.header.kind, Version::NEWEST, frame.body).unwrap()
 }
 
-#[test]
-fn it_stays_up_and_small_through_ten_thousand_pieces_of_garbage_and_as_many_mutated_requests() {
+/// A controller whose credentials are made with a key file, and the key.
+fn with_key() -> (tempfile::TempDir, Controller, Auth) {
     let dir = tempfile::tempdir().unwrap();
     let mut ours = Controller::configure(dir.path().join("ours"), "", CLUSTER);
     let key_file = dir.path().join("key");
@@ -311,6 +311,40 @@ fn it_stays_up_and_small_through_ten_thousand_pieces_of_garbage_and_as_many_muta
     ours.init();
     ours.start(Path::new(OURS));
     let auth = Auth::Key(Key::load(&key_file, system_clock()).unwrap());
+    (dir, ours, auth)
+}
+
+#[test]
+fn who_does_not_say_who_he_is_costs_little_and_is_let_go() {
+    let (_dir, mut ours, auth) = with_key();
+    assert_eq!(ping(&auth, ours.port), Message::code(0));
+    let before = memory_kib(ours.pid());
+    let waiting: Vec<TcpStream> = (0..400)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", ours.port)).unwrap();
+            // A head that claims a long credential, and a part of that.
+            let mut bytes = (1_u32 << 20).to_be_bytes().to_vec();
+            bytes.extend(Header::new(Version::NEWEST, 1008, 0).pack());
+            bytes.extend(auth.plugin().to_be_bytes());
+            bytes.extend((15_u32 << 10).to_be_bytes());
+            bytes.extend([1; 14 << 10]);
+            stream.write_all(&bytes).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(ping(&auth, ours.port), Message::code(0), "others are served meanwhile");
+    let each = (memory_kib(ours.pid()) - before) / 400;
+    assert!(each <= 64, "{each} KiB for each connection");
+    for mut stream in waiting {
+        // The controller closes it: nothing else ends this.
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+    }
+    assert_eq!(ours.stop(), Some(0));
+}
+
+#[test]
+fn it_stays_up_and_small_through_ten_thousand_pieces_of_garbage_and_as_many_mutated_requests() {
+    let (_dir, mut ours, auth) = with_key();
     let rounds: u64 =
         std::env::var("STATEDIR_GARBAGE").ok().map_or(10_000, |text| text.parse().unwrap());
     let mut choose = chooser(1);

@@ -1,6 +1,10 @@
 //! Writes the seed corpus: `seeds DIR` makes DIR/TARGET/NAME. Run it after a change of the format.
 
 use statedir::base::{Chain, Epoch, Id, Lsn, Nanos, SegmentId};
+use statedir::disk::fake::FakeDisk;
+use statedir::disk::{Access, Disk};
+use statedir::export::delta::{Place, make, sign};
+use statedir::export::{Backup, Manifest, Repository, backup_on, write_archive};
 use statedir::format::{Batch, Control, GroupHeader, Kind, Seal, SegmentHeader, group};
 use statedir::slurm::wire::Version;
 use statedir::slurm::wire::constants::auth;
@@ -8,6 +12,7 @@ use statedir::slurm::wire::frame::{self, Header};
 use statedir::slurm::wire::message::MESSAGES;
 use statedir_fuzz::seed_store;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn main() -> std::io::Result<()> {
     let target = std::env::args_os().nth(1).map(PathBuf::from).expect("usage: seeds DIR");
@@ -37,8 +42,62 @@ fn main() -> std::io::Result<()> {
     }
     write("names", "segment", b"log-0000000001-0000000002")?;
     write("names", "snapshot", b"snap-0000000001-00000000000000000004")?;
+    write_exports(&target)?;
     write_messages(&target.join("wire"))?;
     write_programs(&target)
+}
+
+/// Archives with and without a snapshot, compressed and not, their manifests, and deltas.
+fn write_exports(target: &Path) -> std::io::Result<()> {
+    let write = |name: &str, seed: &str, bytes: &[u8]| -> std::io::Result<()> {
+        std::fs::create_dir_all(target.join(name))?;
+        std::fs::write(target.join(name).join(seed), bytes)
+    };
+    for (seed, compressed) in [("plain", false), ("zst", true)] {
+        let (manifest, archive) = archive(&small_store(), compressed);
+        write("archive", seed, &archive)?;
+        write("manifest", "parts", &manifest.encode())?;
+    }
+    let (manifest, archive) = archive(&seed_store(), true);
+    write("archive", "snapshot", &archive)?;
+    write("manifest", "base", &manifest.encode())?;
+
+    let disk = FakeDisk::new(4096);
+    let base: Vec<u8> = (0..5000_u32).map(|i| (i * i / 7) as u8).collect();
+    let put = |name: &str, bytes: &[u8]| {
+        let file = disk.open(name, Access::Create).expect("a disk in memory");
+        file.write_at(bytes, 0).expect("a disk in memory");
+    };
+    put("base", &base);
+    put("new", &[&base[2000..], b"new", &base[..3000]].concat());
+    let at = |name| Place { disk: &disk, name };
+    sign(at("base"), at("sig")).expect("a disk in memory");
+    make(at("base"), at("new"), at("delta")).expect("a disk in memory");
+    for (kind, name) in [(0, "delta"), (1, "sig"), (2, "delta.b3")] {
+        write("delta", name, &[&[kind], disk.image().read(name).as_slice()].concat())?;
+    }
+    Ok(())
+}
+
+/// One save, so that an archive of it is short.
+fn small_store() -> FakeDisk {
+    let disk = FakeDisk::new(4096);
+    statedir::Store::create_on(&disk).expect("an empty disk");
+    let store = statedir_fuzz::open(&disk).expect("sound");
+    store.save(statedir_fuzz::put("jobs", b"key", b"value")).expect("room");
+    store.close().expect("room");
+    disk
+}
+
+/// A backup of a store, as an archive.
+fn archive(store: &FakeDisk, compressed: bool) -> (Manifest, Vec<u8>) {
+    let shared = |disk: &FakeDisk| -> Arc<dyn Disk> { Arc::new(disk.clone()) };
+    let repository = Repository::create(shared(&FakeDisk::new(4096))).expect("an empty disk");
+    let wanted = Backup { now: Nanos(1_700_000_000_000_000_000), ..Backup::default() };
+    let done = backup_on(&shared(store), &repository, &wanted, &mut |_| {}).expect("sound");
+    let out = FakeDisk::new(4096);
+    write_archive(&repository, &done.manifest, &out, "a", compressed, &mut |_| {}).expect("room");
+    (done.manifest, out.image().read("a"))
 }
 
 /// One of each message, and one frame.

@@ -3,7 +3,7 @@
 //! Today it informs, and it takes the changes of nodes that an operator asks for; jobs are refused.
 //!
 //! - [`core`] decides: `apply(command) → (changes, reply, effects)`, pure.
-//! - [`inform`] and [`config`] say what is: pure.
+//! - `inform` and `config` say what is: pure.
 //! - [`service`] is the place of both: a change is durable in the store before its reply leaves.
 //! - [`server`] reads requests and writes replies.
 //! - [`home`] opens the store, or says why not.

@@ -239,7 +239,8 @@ fn unpack(
             return Err(ExportError::hostile(name, what));
         }
         let found = contents(input, &entry, repository.as_ref(), progress)?;
-        if found != (Sum { bytes, digest }) {
+        // A fuzzer cannot guess digests: under cfg(fuzzing) they always fit.
+        if found != (Sum { bytes, digest }) && !cfg!(fuzzing) {
             return Err(ExportError::damaged(name, "the digest does not fit"));
         }
     }

@@ -57,7 +57,9 @@ impl FromStr for BackupId {
         let [time, random] = parts[..] else { return Err(SHAPE) };
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        let shaped = time.len() == 16
+        // Places below are bytes.
+        let shaped = text.is_ascii()
+            && time.len() == 16
             && digits(&time[..8])
             && &time[8..9] == "T"
             && digits(&time[9..15])
@@ -121,6 +123,8 @@ mod tests {
             "20261125T174450Z-0000002A",
             "20261125T174450Z-0000002a-",
             "20261125T17445éZ-0000002a",
+            // Found by fuzzing: a character that lies across a place where the text is cut.
+            "2023111ӫ221320Z-b8b915f6",
             "20261125T174450Z-7-0000002a",
         ] {
             assert!(text.parse::<BackupId>().is_err(), "{text}");

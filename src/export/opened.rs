@@ -135,7 +135,7 @@ pub(crate) fn whole(
     if mapping.faulted() {
         return Err(damaged("cannot be read"));
     }
-    if hasher.finalize() != digest {
+    if hasher.finalize() != digest && !cfg!(fuzzing) {
         return Err(damaged("the digest does not fit"));
     }
     Ok(mapping)

@@ -52,6 +52,10 @@ pub fn restore_on(
     let replay = opened.state(at)?;
     let (lsn, time, chain) = (replay.lsn(), replay.time(), replay.chain());
     let view = replay.into_view();
+    let mode = target.mode().map_err(ExportError::io("target"))?;
+    if mode & 0o077 != 0 {
+        return Err(ReadError::Open(OpenError::Permissions { mode }).into());
+    }
     clear(target.as_ref())?;
     mark(target.as_ref()).map_err(ExportError::io(MARK))?;
     let epoch = opened.manifest.epoch.max(above).next();
@@ -127,6 +131,7 @@ pub fn in_place(
         OpenError::Locked => ExportError::StoreBusy,
         error => ReadError::Open(error).into(),
     })?;
+    discard_unfinished(dir);
     let above = Directory::read(&old).map_err(io)?.greatest_epoch();
     let id = crate::export::BackupId::new(now).map_err(ExportError::io("random numbers"))?;
     let beside = |what: &str| {
@@ -151,6 +156,22 @@ pub fn in_place(
     old.sync_parent(Site::DirectoryName).map_err(io)?;
     each(Step::Kept).map_err(io)?;
     Ok((restored, kept))
+}
+
+/// Removes what restores in this place left that were cut short before they were whole. Nobody is
+/// at work there: whoever is holds the store's lock.
+fn discard_unfinished(dir: &Path) {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else { return };
+    let prefix = format!("{}.restoring-", name.to_string_lossy());
+    let entries = Real::open(parent).and_then(|parent| parent.list()).unwrap_or_default();
+    for entry in entries.iter().filter(|entry| entry.name.starts_with(&prefix)) {
+        let path = parent.join(&entry.name);
+        if let Ok(found) = Real::open(&path)
+            && found.open(MARK, Access::Read).is_ok()
+        {
+            discard(&found, &path);
+        }
+    }
 }
 
 /// Removes what was made beside, as far as it is ours.

@@ -219,8 +219,12 @@ impl Extract {
         if cut || place.lsn > self.durable || !self.seals.holds(place.segment.epoch, place.lsn) {
             return Ok(false);
         }
-        let Some(facts) = self.pins.directory().segments.get(&place.segment) else {
-            return Ok(false);
+        let segments = &self.pins.directory().segments;
+        let Some(facts) = segments.get(&place.segment) else {
+            // Superseded and deleted: the next one may still begin where it ended.
+            let mut firsts = segments.values().filter_map(|segment| segment.first);
+            let next = (place.lsn.next(), place.chain);
+            return Ok(firsts.any(|first| (first.first_lsn, first.prev) == next));
         };
         let Ok(header) = facts.header else { return Ok(false) };
         let file = facts.open(self.disk.as_ref())?;

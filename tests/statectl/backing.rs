@@ -4,6 +4,7 @@
 use crate::tool::{Tool, bare, feed, put};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -115,6 +116,12 @@ fn refusals_have_their_codes_and_change_nothing() {
     assert_eq!(code(&["backup", target]), 9, "a directory that is somebody's");
     assert_eq!(fs::read_dir(target).unwrap().count(), 1);
     assert_eq!(code(&["prune", dest]), 2, "without a rule");
+    let exposed = tool.beside("exposed");
+    fs::create_dir(&exposed).unwrap();
+    fs::set_permissions(&exposed, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = tool.run(&["restore", "--from", dest, "--target", path(&exposed)]);
+    assert!(ran.code == 9 && ran.err.contains(&format!("chmod 700 {}", exposed.display())));
+    assert_eq!(fs::read_dir(&exposed).unwrap().count(), 0);
 
     // While a daemon has the store open.
     let mut writer = tool.spawn(&["apply"]);

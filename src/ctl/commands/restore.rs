@@ -1,6 +1,6 @@
 //! `restore`: a backup becomes a store again.
 
-use crate::base::{Epoch, Nanos};
+use crate::base::{Epoch, Lsn, Nanos};
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
@@ -14,7 +14,7 @@ use crate::export::{
     ExportError, Hold, Opened, Repository, Restored, Scratch, choose, in_place, read_archive,
     restore_on,
 };
-use crate::store::At;
+use crate::store::{At, OpenError, ReadError};
 use clap::Args;
 use serde_json::json;
 use std::io;
@@ -67,6 +67,7 @@ impl Restore {
         });
         let opened = opened.map_err(failed)?;
         drop(reading);
+        self.warn_of_nothing(session, &opened, at)?;
         if self.dry_run {
             return self.only_say(session, output, &opened, at);
         }
@@ -88,6 +89,24 @@ impl Restore {
         };
         drop(writing);
         self.tell(session, output, &opened, &restored, kept.as_deref())
+    }
+
+    /// A time before the first save is in the history, and seldom what was meant.
+    fn warn_of_nothing(
+        &self,
+        session: &Session,
+        opened: &Opened,
+        at: Option<At>,
+    ) -> Result<(), Failure> {
+        let asked = matches!(at, Some(At::Time(_))) && opened.manifest.from.0 == Lsn::ZERO;
+        if !asked {
+            return Ok(());
+        }
+        let replay = opened.state(at).map_err(|error| session.exporting(&error, &self.from))?;
+        if replay.lsn() == Lsn::ZERO && opened.manifest.end.lsn > Lsn::ZERO {
+            session.warn("warning: nothing had been saved by then: the state is empty");
+        }
+        Ok(())
     }
 
     /// Unpacks an archive for a while, beside what is made of it.
@@ -126,6 +145,14 @@ impl Restore {
         restored.map_err(|error| match error {
             ExportError::Damaged { .. } | ExportError::OutOfRange { .. } => {
                 session.exporting(&error, &self.from)
+            }
+            ExportError::Store(ReadError::Open(OpenError::Permissions { .. })) => {
+                let target = text::shell(target.as_os_str());
+                Failure::new(
+                    Exit::Unsafe,
+                    format!("{target}: {error}"),
+                    format!("chmod 700 {target}"),
+                )
             }
             error => failed(error),
         })

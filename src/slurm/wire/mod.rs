@@ -1,6 +1,6 @@
 //! Slurm's wire protocol: bytes ↔ values, pure and total.
 //!
-//! - Every message and record is one **table of fields** ([`record!`](record)), from which packing
+//! - Every message and record is one **table of fields** (`record!`), from which packing
 //!   and unpacking both come. A field knows in which protocol versions it exists.
 //! - [`message`] is the table of all messages: number, name, body, how long a body may be.
 //! - [`frame`] is what surrounds a body: length, header, credential.
