@@ -353,7 +353,7 @@ fn it_stays_up_and_small_through_ten_thousand_pieces_of_garbage_and_as_many_muta
         for _ in 0..rounds {
             let len = choose() % 300;
             let mut garbage: Vec<u8> = (0..len).map(|_| choose() as u8).collect();
-            if choose() % 2 == 0 && garbage.len() > 8 {
+            if choose().is_multiple_of(2) && garbage.len() > 8 {
                 // A length that may be, so that the header is looked at.
                 let claim = (choose() % 70_000) as u32;
                 garbage[..4].copy_from_slice(&claim.to_be_bytes());
@@ -368,7 +368,7 @@ fn it_stays_up_and_small_through_ten_thousand_pieces_of_garbage_and_as_many_muta
             let message = (row.sample)(&mut choose);
             let body = message.pack(Version::NEWEST).unwrap();
             let header = Header::new(Version::NEWEST, row.kind, body.len());
-            let mut bytes = if choose() % 2 == 0 {
+            let mut bytes = if choose().is_multiple_of(2) {
                 // A genuine credential for a mutated body.
                 let mut body = body;
                 for _ in 0..choose() % 4 {
@@ -381,7 +381,7 @@ fn it_stays_up_and_small_through_ten_thousand_pieces_of_garbage_and_as_many_muta
             } else {
                 auth.seal(&header, &body, Role::Request, To::Anybody).unwrap().bytes
             };
-            if choose() % 2 == 0 {
+            if choose().is_multiple_of(2) {
                 let at = choose() as usize % bytes.len();
                 bytes[at] ^= choose() as u8;
             }
