@@ -17,17 +17,15 @@ mod judge;
 #[path = "damage/store.rs"]
 mod store;
 
-use common::model::{batch, changes};
 use copies::{Kind, damaged_copy};
 use judge::{Depth, Verdict, judge};
-use statedir::Store;
-use statedir::base::{Epoch, Local, Lsn, Nanos, SegmentId};
+use statedir::base::{Epoch, Lsn, SegmentId};
 use statedir::disk::fake::{FakeDisk, Image};
 use statedir::format::segment::HEADER_LEN;
 use statedir::format::{FileName, names};
 use statedir::store::{Level, verify_on};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 use store::{Left, SEGMENT, Span, Subject, What, to_index};
 
@@ -357,29 +355,6 @@ fn a_segment_under_another_name_says_nothing_of_the_history() {
             }
         }
     }
-}
-
-/// What is left of histories that were cut off to nothing must not bind the one that begins anew:
-/// it was opened, took saves, and then was refused.
-#[test]
-fn a_name_from_before_the_beginning_binds_nobody() {
-    let subject = Subject::new(Left::Closed);
-    let mut image = subject.image.copy();
-    let gone = |name: &&String| name.starts_with("snap-") || name.starts_with("log-0000000001");
-    subject.image.names().iter().filter(gone).for_each(|name| image.remove(name));
-    // Older than the slots in it: none of them binds.
-    image.set_modified(names::CONTROL, Nanos(1));
-    let stray = FileName::Snapshot { epoch: Epoch(1), lsn: Lsn(222) };
-    image.put(&stray.to_string(), b"no snapshot", Nanos(1));
-    let disk = FakeDisk::from_image(&image);
-    let opened = |what| -> Store {
-        let opened = Store::open_on(common::shared(&disk), store::options(&disk), Arc::new(Local));
-        opened.unwrap_or_else(|error| panic!("{what}: {error}"))
-    };
-    let store = opened("at first");
-    let lsn = store.save(batch(&changes(1, 10))).expect("a save");
-    store.close().expect("close");
-    assert_eq!(opened("again").view().lsn(), lsn);
 }
 
 /// Cuts the last segment of `image` at every sector, and damages its first block.

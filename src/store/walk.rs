@@ -262,3 +262,19 @@ pub fn genesis(seals: &Seals) -> Position {
         ..Position::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was left of histories that were cut off to nothing bound the one that began anew: a
+    /// store was opened, took saves, and then was refused.
+    #[test]
+    fn a_name_from_before_the_beginning_lies_on_no_history() {
+        let first = SegmentId { epoch: Epoch(3), ordinal: 5 };
+        let seals = Seals { genesis: Some(first), ..Seals::default() };
+        assert!(!seals.holds(Epoch(2), Lsn(1)));
+        assert!(seals.holds(Epoch(3), Lsn(1)));
+        assert!(Seals::default().holds(Epoch(2), Lsn(1)), "the beginning may be deleted");
+    }
+}
