@@ -136,7 +136,9 @@ impl fmt::Display for Damage {
             Found::Unreadable(kind) => write!(f, "cannot be read ({kind})"),
             Found::Missing => f.write_str("the file is missing"),
             Found::Cut { len, made } => write!(f, "the file ends at {len} instead of {made}"),
-            Found::NoSnapshot => f.write_str("the snapshot that leads here is missing"),
+            Found::NoSnapshot => f.write_str(
+                "nothing leads here: a snapshot, or the segment before this one, is missing",
+            ),
             Found::Snapshot(text) => f.write_str(text),
         }?;
         match self.because {

@@ -170,6 +170,8 @@ fn look(
         // A writer that came meanwhile may have had a group in flight.
         let moved = before || writer_lives(disk);
         let settled = match &outcome {
+            // A slot that is being written looks damaged.
+            Ok(recovered) if recovered.report.one_slot => !moved,
             Ok(_) => before || !moved,
             Err(OpenError::NotAStore) => true,
             Err(_) => !moved,
