@@ -1,16 +1,19 @@
-//! A restore, rehearsed: a copy is put in a place of its own, opened for writing as after a
-//! disaster, and compared entry by entry with what it was taken from.
+//! A restore, rehearsed: a copy, or what a backup gives back, is put in a place of its own, opened
+//! for writing as after a disaster, and compared entry by entry with what it was taken from.
 //!
 //! Invariants: the directory itself is only read, whoever writes it meanwhile; the place is empty
 //! again afterwards, however it ends; nothing is said to be restorable that was not compared.
 
-use crate::base::{Local, Lsn};
+use crate::base::{Epoch, Local, Lsn, Nanos};
 use crate::disk::{Disk, Real};
+use crate::export::ExportError;
 use crate::export::diff::{Side, diff};
+use crate::export::opened::Opened;
 use crate::export::pin::{Pin, PinError};
+use crate::export::restore::restore_on;
 use crate::export::tree::TreeError;
 use crate::snapshot::SnapshotError;
-use crate::store::{OpenError, Options, Reader, Store};
+use crate::store::{OpenError, Options, Reader, Store, View};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -50,6 +53,9 @@ pub enum RehearsalError {
     /// What was restored is not what was there.
     #[error("the restored state differs in {0} entries")]
     Different(u64),
+    /// The backup cannot be restored.
+    #[error(transparent)]
+    Backup(#[from] ExportError),
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] TreeError),
@@ -95,29 +101,59 @@ pub fn rehearse(
         progress(copied);
     }
     let source = Reader::open(pin.path())?;
+    let (lsn, entries) = compare(source.view(), &scratch.0)?;
+    Ok(Rehearsed { lsn, entries, bytes })
+}
+
+/// Restores the newest state of a backup below `place`, as [`rehearse`] does with a directory.
+///
+/// # Errors
+/// [`RehearsalError`].
+pub fn rehearse_backup(
+    opened: &Opened,
+    place: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Rehearsed, RehearsalError> {
+    let failed = |source| RehearsalError::Io { path: place.to_owned(), source };
+    let needed = opened.manifest.bytes() + (1 << 20);
+    let free = Real::open(place).and_then(|disk| disk.space()).map_err(failed)?.free;
+    if free < needed {
+        return Err(RehearsalError::NoRoom { place: place.to_owned(), free, needed });
+    }
+    let scratch = Scratch::make(place).map_err(failed)?;
+    let target: Arc<dyn Disk> = Arc::new(Real::open(&scratch.0).map_err(failed)?);
+    let mut bytes = 0;
+    let mut count = |more| {
+        bytes += more;
+        progress(more);
+    };
+    restore_on(opened, &target, None, Epoch(0), Nanos::now(), &mut count)?;
+    let view = opened.state(None)?.into_view();
+    let (lsn, entries) = compare(&view, &scratch.0)?;
+    Ok(Rehearsed { lsn, entries, bytes })
+}
+
+/// Opens the store in `restored` for writing; its LSN, and how many entries are as in `source`.
+fn compare(source: &View, restored: &Path) -> Result<(Lsn, u64), RehearsalError> {
     // Where nobody can tell a copy from the original, this is one.
     let options = Options { adopt: true, ..Options::default() };
-    let store = Store::open(&scratch.0, options, Arc::new(Local))?;
-    let restored = store.view();
+    let store = Store::open(restored, options, Arc::new(Local))?;
+    let view = store.view();
     let mut different = 0;
-    diff(Side::View(source.view()), Side::View(&restored), &mut |_, _, _| {
+    diff(Side::View(source), Side::View(&view), &mut |_, _, _| {
         different += 1;
         Ok::<(), TreeError>(())
     })?;
-    if different > 0 || restored.lsn() != source.view().lsn() {
+    if different > 0 || view.lsn() != source.lsn() {
         return Err(RehearsalError::Different(different));
     }
     let mut entries = 0;
-    restored
-        .for_each(|_, _, _| {
-            entries += 1;
-            Ok::<(), SnapshotError>(())
-        })
-        .map_err(TreeError::from)?;
-    let lsn = restored.lsn();
-    drop(restored);
-    drop(store);
-    Ok(Rehearsed { lsn, entries, bytes })
+    view.for_each(|_, _, _| {
+        entries += 1;
+        Ok::<(), SnapshotError>(())
+    })
+    .map_err(TreeError::from)?;
+    Ok((view.lsn(), entries))
 }
 
 /// The files in a folder with the bytes that they occupy.
@@ -136,7 +172,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn make(place: &Path) -> io::Result<Scratch> {
-        let id = format!(".restore-test-{}-{:x}", std::process::id(), crate::base::Nanos::now().0);
+        let id = format!(".restore-test-{}-{:x}", std::process::id(), Nanos::now().0);
         let path = place.join(id);
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Scratch(path))

@@ -213,3 +213,25 @@ fn restore_test_opens_a_copy_and_leaves_nothing_behind() {
     let refused = tool.run(&["verify", "--restore-test", "--scratch", "/nowhere/at/all"]);
     assert_ne!(refused.code, 0);
 }
+
+#[test]
+fn restore_test_of_a_repository_restores_the_newest_backup_and_leaves_nothing_behind() {
+    let tool = three_saves();
+    let repository = tool.beside("repository");
+    let repository = repository.to_str().unwrap();
+    tool.ok(&["backup", repository]);
+    tool.ok(&["put", "t", "d", "4"]);
+    tool.ok(&["backup", repository, "--incremental"]);
+    let scratch = tool.beside("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let args = ["verify", repository, "--restore-test", "--scratch", scratch.to_str().unwrap()];
+    let said = tool.ok(&args);
+    assert!(said.contains("backups 2/2 ok"), "{said}");
+    assert!(said.contains(" restored at lsn 4, 4 entries equal, "), "{said}");
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+    let part = fs::read_dir(repository).unwrap().map(|entry| entry.unwrap().path());
+    let part = part.filter(|path| path.metadata().unwrap().len() > 300).max();
+    flip(&part.expect("it holds something"), 200);
+    assert_eq!(tool.run(&args).code, 4, "nothing damaged is said to be restorable");
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}

@@ -9,11 +9,15 @@ use crate::ctl::progress::Progress;
 use crate::ctl::repositories::is_repository;
 use crate::ctl::session::Session;
 use crate::ctl::text;
-use crate::export::rehearsal::{RehearsalError, Rehearsed, rehearse};
+use crate::export::ExportError;
+use crate::export::Hold;
+use crate::export::Opened;
+use crate::export::choose;
+use crate::export::rehearsal::{RehearsalError, Rehearsed, rehearse, rehearse_backup};
 use crate::store::{Finding, Level, Verified, verify};
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Checks what is on disk.
@@ -32,7 +36,9 @@ pub struct Verify {
     #[arg(long)]
     full: bool,
     /// Restore a copy into a temporary place, open it for writing, and compare every entry.
-    #[arg(long, conflicts_with = "repository")]
+    ///
+    /// Of a repository: the newest backup.
+    #[arg(long)]
     restore_test: bool,
     /// The temporary place for that; else $TMPDIR or /tmp.
     #[arg(long, value_name = "DIR", requires = "restore_test")]
@@ -44,7 +50,11 @@ impl Verify {
     pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
         let dir = self.repository.as_deref().map_or_else(|| session.dir(), Ok)?;
         if self.repository.is_some() || is_repository(dir) {
-            return backups::verify(dir, session, output);
+            let exit = backups::verify(dir, session, output)?;
+            if self.restore_test {
+                self.rehearse_newest(dir, session, output)?;
+            }
+            return Ok(exit);
         }
         let level = if self.full { Level::Full } else { Level::Quick };
         let verified = verify(session.dir()?, level).map_err(|error| session.opening(&error))?;
@@ -86,29 +96,76 @@ impl Verify {
 impl Verify {
     /// What a restore gave, and how many seconds it took.
     fn rehearse(&self, session: &Session) -> Result<(Rehearsed, f64), Failure> {
-        let place = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let place = self.place();
         let shown = Progress::bytes(session, "restoring", 0);
         let started = Instant::now();
         let rehearsed = rehearse(session.dir()?, &place, &mut |bytes| shown.add(bytes));
         drop(shown);
-        let rehearsed = rehearsed.map_err(|error| {
-            let place = text::shell(place.as_os_str());
-            match &error {
-                RehearsalError::Open(error) => session.opening(error),
-                RehearsalError::Read(error) => session.tree(error),
-                RehearsalError::Different(_) => {
-                    Failure::new(Exit::Corruption, error, session.next("verify --full"))
-                }
-                RehearsalError::NoRoom { .. } => {
-                    let next = session.next("verify --restore-test --scratch DIR");
-                    Failure::new(Exit::Failed, error, next)
-                }
-                RehearsalError::Pin(_) | RehearsalError::Io { .. } => {
-                    Failure::new(Exit::Failed, error, format!("ls -ld {place}"))
-                }
-            }
-        })?;
+        let rehearsed = rehearsed.map_err(|error| failure(session, &error, &place))?;
         Ok((rehearsed, started.elapsed().as_secs_f64()))
+    }
+
+    /// Restores the newest backup of a repository, and says so in a line of its own.
+    fn rehearse_newest(
+        &self,
+        dest: &Path,
+        session: &Session,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        if dest.is_file() {
+            let next = format!("statectl restore --from {} --target DIR", dest.display());
+            return Err(Failure::new(Exit::Usage, "an archive is restored, not rehearsed", next));
+        }
+        let exporting = |error: ExportError| session.exporting(&error, dest);
+        let repository = session.repository(dest, Hold::Read, false)?;
+        let backups = repository.list().map_err(exporting)?;
+        let manifest = choose(backups, None, None).map_err(exporting)?;
+        let id = manifest.id.clone();
+        let opened = Opened::open(repository.disk().as_ref(), manifest, &mut |_| {});
+        let opened = opened.map_err(exporting)?;
+        let place = self.place();
+        let shown = Progress::bytes(session, "restoring", 0);
+        let started = Instant::now();
+        let rehearsed = rehearse_backup(&opened, &place, &mut |bytes| shown.add(bytes));
+        drop(shown);
+        let Rehearsed { lsn, entries, bytes } = rehearsed.map_err(|error| match &error {
+            RehearsalError::Backup(error) => session.exporting(error, dest),
+            error => failure(session, error, &place),
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        if session.json() {
+            return output.object(&json!({"restore_test": {
+                "backup": id.as_str(),
+                "lsn": lsn.0,
+                "entries": entries,
+                "bytes": bytes,
+                "seconds": seconds,
+            }}));
+        }
+        let entries = text::count_of(entries, "entry");
+        output.line(format!("{id} restored at lsn {lsn}, {entries} equal, {seconds:.1} s"))
+    }
+
+    fn place(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+fn failure(session: &Session, error: &RehearsalError, place: &Path) -> Failure {
+    let place = text::shell(place.as_os_str());
+    match error {
+        RehearsalError::Open(error) => session.opening(error),
+        RehearsalError::Read(error) => session.tree(error),
+        RehearsalError::Different(_) => {
+            Failure::new(Exit::Corruption, error, session.next("verify --full"))
+        }
+        RehearsalError::NoRoom { .. } => {
+            let next = session.next("verify --restore-test --scratch DIR");
+            Failure::new(Exit::Failed, error, next)
+        }
+        RehearsalError::Pin(_) | RehearsalError::Io { .. } | RehearsalError::Backup(_) => {
+            Failure::new(Exit::Failed, error, format!("ls -ld {place}"))
+        }
     }
 }
 
