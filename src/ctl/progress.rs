@@ -13,10 +13,8 @@ const TICK: Duration = Duration::from_millis(120);
 /// A line that shows how far some work is; nothing where there is no terminal. Dropping it removes
 /// the line.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the commands that take long come one by one")]
 pub struct Progress(ProgressBar);
 
-#[allow(dead_code, reason = "the commands that take long come one by one")]
 impl Progress {
     /// Work that is measured in bytes; a `total` of 0 is not known.
     #[must_use]
@@ -57,11 +55,6 @@ impl Progress {
     /// This much is done in all.
     pub fn set(&self, done: u64) {
         self.0.set_position(done);
-    }
-
-    /// What there is to do is known now.
-    pub fn total(&self, total: u64) {
-        self.0.set_length(total);
     }
 }
 

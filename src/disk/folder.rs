@@ -307,6 +307,27 @@ impl Folder {
         uninterrupted(rename)
     }
 
+    /// Removes folders whose names begin with `prefix` and that nobody holds locked: what runs have
+    /// left that are no more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn remove_leftovers(&self, prefix: &[u8]) -> io::Result<()> {
+        let mut left: Vec<Vec<u8>> = Vec::new();
+        self.each(|name, kind| {
+            if kind == Kind::Folder && name.starts_with(prefix) {
+                left.push(name.to_vec());
+            }
+            Ok::<(), io::Error>(())
+        })?;
+        for name in left {
+            if self.sub(&name).and_then(|folder| folder.try_lock()).unwrap_or(false) {
+                self.remove_tree(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a folder and everything in it. Links in it are removed, not followed.
     ///
     /// # Errors

@@ -18,7 +18,7 @@
 
 use crate::base::limits::BLOCK;
 use crate::base::{Nanos, SegmentId};
-use crate::disk::folder::{Facts, Folder, Kind, dress};
+use crate::disk::folder::{Facts, Folder, dress};
 use crate::disk::{Disk, Real};
 use crate::export::tree::TreeError;
 use crate::format::{FileName, TagName, names};
@@ -149,7 +149,7 @@ fn room(parent: &Folder, source: &Folder, name: &[u8]) -> io::Result<(Vec<u8>, F
         return Err(io::ErrorKind::CrossesDevices.into());
     }
     let prefix = [b".", name, b".pin-"].concat();
-    remove_leftovers(parent, &prefix)?;
+    parent.remove_leftovers(&prefix)?;
     let id = format!("{}-{:x}", std::process::id(), Nanos::now().0);
     let room_name = [&prefix, id.as_bytes()].concat();
     let room = parent.make(&room_name)?;
@@ -162,22 +162,6 @@ fn room(parent: &Folder, source: &Folder, name: &[u8]) -> io::Result<(Vec<u8>, F
             Err(error)
         }
     }
-}
-
-fn remove_leftovers(parent: &Folder, prefix: &[u8]) -> io::Result<()> {
-    let mut left: Vec<Vec<u8>> = Vec::new();
-    parent.each(|name, kind| {
-        if kind == Kind::Folder && name.starts_with(prefix) {
-            left.push(name.to_vec());
-        }
-        Ok::<(), io::Error>(())
-    })?;
-    for name in left {
-        if parent.sub(&name).and_then(|folder| folder.try_lock()).unwrap_or(false) {
-            parent.remove_tree(&name)?;
-        }
-    }
-    Ok(())
 }
 
 /// One try; whether the directory stood still.

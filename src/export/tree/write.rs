@@ -5,7 +5,7 @@
 //! is linked only after its bytes were compared.
 
 use crate::base::{Id, Nanos};
-use crate::disk::folder::{Folder, Kind, Taken};
+use crate::disk::folder::{Folder, Taken};
 use crate::export::tree::TreeError;
 use crate::export::tree::about::{ABOUT, ABOUT_MAX, About};
 use crate::export::tree::names::{Name, escape};
@@ -136,7 +136,7 @@ struct Scratch<'a> {
 impl Scratch<'_> {
     fn make<'a>(parent: &'a Folder, target: &[u8]) -> io::Result<Scratch<'a>> {
         let prefix = [b".", target, b".statectl-"].concat();
-        remove_leftovers(parent, &prefix)?;
+        parent.remove_leftovers(&prefix)?;
         let id = format!("{}-{:x}", std::process::id(), Nanos::now().0);
         let name = [&prefix, id.as_bytes()].concat();
         let folder = parent.make(&name)?;
@@ -158,23 +158,6 @@ impl Drop for Scratch<'_> {
             tracing::warn!(%error, path = %path.display(), "could not be removed");
         }
     }
-}
-
-/// Removes what runs have left that are no more.
-fn remove_leftovers(parent: &Folder, prefix: &[u8]) -> io::Result<()> {
-    let mut left: Vec<Vec<u8>> = Vec::new();
-    parent.each(|name, kind| {
-        if kind == Kind::Folder && name.starts_with(prefix) {
-            left.push(name.to_vec());
-        }
-        Ok::<(), io::Error>(())
-    })?;
-    for name in left {
-        if parent.sub(&name).and_then(|folder| folder.try_lock()).unwrap_or(false) {
-            parent.remove_tree(&name)?;
-        }
-    }
-    Ok(())
 }
 
 struct OpenTable {
