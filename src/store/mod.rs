@@ -68,5 +68,5 @@ pub use retention::Deleted;
 pub use round::Ticket;
 pub use state::View;
 pub use usage::{FileUsage, Growth, TableUsage, Usage, usage, usage_on};
-pub use verify::{Finding, Level, Verified, verify, verify_on};
+pub use verify::{Finding, Level, Verified, verify, verify_on, verify_watched};
 pub use writer::{CloseError, Progress, Store};

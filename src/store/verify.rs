@@ -83,8 +83,21 @@ pub struct Verified {
 /// # Errors
 /// [`OpenError::Corruption`] where the newest state cannot be had, and as [`Reader::open`].
 pub fn verify(path: &Path, level: Level) -> Result<Verified, OpenError> {
+    verify_watched(path, level, &|_| {})
+}
+
+/// As [`verify`]; `progress` gets the bytes of each segment and snapshot that has been read, from
+/// several threads.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_watched(
+    path: &Path,
+    level: Level,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Verified, OpenError> {
     let disk = Real::open(path).map_err(OpenError::io(path.display().to_string()))?;
-    verify_on(Arc::new(disk), level)
+    check(Arc::new(disk), level, progress)
 }
 
 /// As [`verify`], on any disk.
@@ -92,10 +105,18 @@ pub fn verify(path: &Path, level: Level) -> Result<Verified, OpenError> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_on(disk: Arc<dyn Disk>, level: Level) -> Result<Verified, OpenError> {
+    check(disk, level, &|_| {})
+}
+
+fn check(
+    disk: Arc<dyn Disk>,
+    level: Level,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Verified, OpenError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let proofs = match level {
         Level::Quick => ProofsOf::new(),
-        Level::Full => prove(disk.as_ref(), threads).map_err(OpenError::io("log"))?,
+        Level::Full => prove(disk.as_ref(), threads, progress).map_err(OpenError::io("log"))?,
     };
     let reader = Reader::end_of(Arc::clone(&disk), &proofs)?;
     let directory = reader.directory();
@@ -128,6 +149,9 @@ pub fn verify_on(disk: Arc<dyn Disk>, level: Level) -> Result<Verified, OpenErro
                 verified.findings.push(finding);
             }
         }
+        if let Ok(header) = &facts.header {
+            progress(header.data_len);
+        }
         verified.snapshots += 1;
     }
     for facts in &directory.tags {
@@ -157,7 +181,7 @@ pub fn verify_on(disk: Arc<dyn Disk>, level: Level) -> Result<Verified, OpenErro
 }
 
 /// Reads every segment, several at a time.
-fn prove(disk: &dyn Disk, threads: usize) -> io::Result<ProofsOf> {
+fn prove(disk: &dyn Disk, threads: usize, progress: &(dyn Fn(u64) + Sync)) -> io::Result<ProofsOf> {
     let directory = Directory::read(disk)?;
     let mut segments: Vec<&SegmentFacts> = directory.segments.values().collect();
     // The largest first, so that no thread is left alone with one at the end.
@@ -169,6 +193,7 @@ fn prove(disk: &dyn Disk, threads: usize) -> io::Result<ProofsOf> {
             // What cannot be opened is found to be so again by whoever needs it.
             let (Ok(header), Ok(file)) = (facts.header, facts.open(disk)) else { continue };
             proved.push((facts.id, Arc::new(Proofs::of(file, header))));
+            progress(facts.allocated);
         }
         proved
     };

@@ -14,9 +14,10 @@ use crate::export::Hold;
 use crate::export::Opened;
 use crate::export::choose;
 use crate::export::rehearsal::{RehearsalError, Rehearsed, rehearse, rehearse_backup};
-use crate::store::{Finding, Level, Verified, verify};
+use crate::store::{Finding, Level, Verified, verify_watched};
 use clap::Args;
 use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -57,7 +58,11 @@ impl Verify {
             return Ok(exit);
         }
         let level = if self.full { Level::Full } else { Level::Quick };
-        let verified = verify(session.dir()?, level).map_err(|error| session.opening(&error))?;
+        let dir = session.dir()?;
+        let shown = Progress::bytes(session, "verifying", room(dir));
+        let verified = verify_watched(dir, level, &|bytes| shown.add(bytes));
+        drop(shown);
+        let verified = verified.map_err(|error| session.opening(&error))?;
         session.warn_of_others();
         notes::of(&verified.report).iter().for_each(|note| session.warn(note));
         if let Some(note) = notes::strangers(&verified.report) {
@@ -167,6 +172,13 @@ fn failure(session: &Session, error: &RehearsalError, place: &Path) -> Failure {
             Failure::new(Exit::Failed, error, format!("ls -ld {place}"))
         }
     }
+}
+
+/// About how many bytes there are to read; 0: nobody knows.
+fn room(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let lens = files.filter_map(|file| file.metadata().ok()).map(|facts| facts.blocks() * 512);
+    lens.sum()
 }
 
 fn degraded(verified: &Verified) -> bool {
