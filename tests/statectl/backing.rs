@@ -226,6 +226,29 @@ fn follow_keeps_up_and_ends_well_when_told() {
     }
 }
 
+/// A follower once ended at its very first look, because somebody listed the backups just then.
+#[test]
+fn follow_waits_for_a_repository_that_somebody_reads_and_says_so() {
+    let tool = Tool::with_store();
+    let dest = tool.beside("repository");
+    apply(&tool, 1, 10);
+    tool.ok(&["backup", path(&dest)]);
+    apply(&tool, 11, 12);
+    let held = fs::File::open(dest.join("REPOSITORY")).unwrap();
+    held.lock_shared().unwrap();
+    let mut follower =
+        tool.spawn(&["backup", path(&dest), "--follow", "--every", "10ms", "--json"]);
+    let mut said = BufReader::new(follower.stderr.take().unwrap()).lines();
+    let said = said.next().unwrap().unwrap();
+    assert!(said.contains("trying again"), "{said}");
+    drop(held);
+    let mut made = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let made = made.next().unwrap().unwrap();
+    assert!(made.contains(r#""lsn":12"#), "{made}");
+    signal(&follower, libc::SIGTERM);
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn an_archive_and_a_delta_to_it_come_back() {
     let tool = Tool::with_store();

@@ -187,6 +187,7 @@ impl Backup {
     fn keep_up(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
         let ended = interrupt::catch();
         let mut ours: Vec<BackupId> = Vec::new();
+        let mut told = false;
         loop {
             let wanted = Wanted { absorb: ours.clone(), ..self.wanted() };
             let outcome = session
@@ -204,7 +205,12 @@ impl Backup {
                 }
                 Ok(_) => {}
                 // A restore reads the repository, or a prune is at work: later, then.
-                Err(failure) if failure.exit() == Exit::Busy && !ours.is_empty() => {}
+                Err(failure) if failure.exit() == Exit::Busy => {
+                    if !std::mem::replace(&mut told, true) {
+                        let dest = self.dest.display();
+                        session.warn(&format!("{dest} is in use; trying again until it is free"));
+                    }
+                }
                 Err(failure) => return Err(failure),
             }
             if interrupt::wait(ended, self.every) {
