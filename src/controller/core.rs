@@ -1,52 +1,121 @@
 //! Decides what a command does: `apply` takes configuration, state and command, and gives changes,
-//! a return code and what is to be done once the changes are durable. It changes nothing itself.
+//! a reply and what is to be done once the changes are durable. It changes nothing itself.
 //!
 //! Invariants: a command is done whole or not at all; a refused one changes nothing; the changes,
-//! and they alone, lead from one state to the next, in memory ([`State::take`]) and in the store
-//! ([`batch`]) alike.
+//! and they alone, lead from one state to the next ([`State::take`]); time comes in as an argument.
 
-use crate::Batch;
-use crate::controller::node::{NodeRecord, RecordError, TABLE};
-use crate::format::BatchError;
-use crate::slurm::conf::{Conf, Initial, Node};
-use crate::slurm::hostlist::expand;
-use crate::slurm::wire::Text;
-use crate::slurm::wire::Unset;
-use crate::slurm::wire::constants::{node, rc};
-use crate::slurm::wire::tables::UpdateNode;
-use crate::snapshot::SnapshotError;
-use crate::store::View;
-use std::collections::BTreeMap;
+use crate::controller::job::Share;
+use crate::controller::state::{Change, State};
+use crate::slurm::conf::Conf;
+use crate::slurm::wire::constants::rc;
+use crate::slurm::wire::tables::{
+    BatchDone, DeletePartition, EpilogDone, JobDesc, KillRequest, Registration, Requeue, Suspend,
+    TopJob, UpdateNode, UpdatePartition,
+};
+use crate::slurm::wire::{Message, Text};
 
-/// Slurm's code for a state that the node cannot take.
-pub const INVALID_NODE_STATE: u32 = 2028;
+mod agents;
+mod control;
+mod cycle;
+pub mod ending;
+mod nodes;
+mod partitions;
+mod start;
+mod submit;
 
-/// A node that a cloud brings when it is wanted.
-const CLOUD: u32 = 0x80;
+pub use nodes::{INVALID_NODE_STATE, known, wished};
+pub use partitions::current;
 
-/// What is known of the cluster beyond its configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    nodes: BTreeMap<String, NodeRecord>,
+/// What a command is decided by.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// The configuration.
+    pub conf: &'a Conf,
+    /// The state.
+    pub state: &'a State,
+    /// Seconds since 1970.
+    pub now: i64,
 }
 
-/// One entry that is new.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// What is known of a node.
-    Node(String, NodeRecord),
+/// Who asks, as the credential says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// The user's name; empty: nobody knows.
+    pub name: String,
+    /// Whether this is root or SlurmUser.
+    pub admin: bool,
+    /// Names of the user's groups.
+    pub groups: Vec<String>,
 }
 
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Nodes are to be changed, by this user.
-    UpdateNodes {
-        /// What is to change.
-        update: Box<UpdateNode>,
-        /// Who asks.
-        uid: u32,
-    },
+    /// A batch job. `request` is a digest of the request's credential, which is never the same
+    /// twice: what was executed is not executed again.
+    Submit { desc: Box<JobDesc>, who: Who, request: Vec<u8> },
+    /// Jobs are to be signalled or cancelled.
+    Kill { request: Box<KillRequest>, who: Who },
+    /// Jobs are to be changed.
+    UpdateJob { desc: Box<JobDesc>, who: Who },
+    /// Jobs are to be queued again.
+    Requeue { request: Box<Requeue>, who: Who },
+    /// Jobs are to be stopped for a while, or to go on.
+    Suspend { request: Box<Suspend>, who: Who },
+    /// Jobs are to be the first of their user.
+    Top { request: Box<TopJob>, who: Who },
+    /// Nodes are to be changed.
+    UpdateNodes { update: Box<UpdateNode>, who: Who },
+    /// A partition is to be changed.
+    UpdatePartition { update: Box<UpdatePartition>, who: Who },
+    /// A partition is to be made.
+    CreatePartition { update: Box<UpdatePartition>, who: Who },
+    /// A partition is to go.
+    DeletePartition { request: Box<DeletePartition>, who: Who },
+    /// An agent registers. `heard`: when its node was heard of before; 0: never.
+    Register { registration: Box<Registration>, heard: i64 },
+    /// Nodes that were silent have answered.
+    Answered { nodes: Vec<String> },
+    /// Nodes have not answered. `down`: for so long that they count as lost.
+    Silent { nodes: Vec<String>, down: bool },
+    /// An agent has answered a launch, with Slurm's code; `None`: it could not be reached.
+    Launched { job: u32, launch: u32, node: Text, code: Option<u32> },
+    /// A batch script has ended.
+    BatchDone { done: Box<BatchDone> },
+    /// A node has nothing left of a job.
+    EpilogDone { done: Box<EpilogDone> },
+    /// A job is to be started there, if it still waits and the room is still free.
+    Start { start: Box<Start> },
+    /// Time has passed.
+    Tick,
+}
+
+/// What the scheduler has decided about one job. An array gives one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The job.
+    pub job: u32,
+    /// The task of an array.
+    pub task: Option<u32>,
+    /// The partition, of those that it may run in.
+    pub partition: Text,
+    /// What it gets, by node, in the order of slurm.conf; the first is the batch host.
+    pub shares: Vec<Share>,
+}
+
+/// How a job ends on its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Whatever is left is to end, and the epilog to run (6011).
+    Terminate,
+    /// Nobody knows the job: at once (6013).
+    Abort,
+    /// Its time is up (6009).
+    TimeLimit,
 }
 
 /// What is to be done once the changes are durable.
@@ -54,214 +123,69 @@ pub enum Command {
 pub enum Effect {
     /// A line in the log.
     Note(String),
+    /// A job's script is to be started.
+    Launch { job: u32 },
+    /// A job is to end on nodes.
+    End { job: u32, uid: u32, nodes: Vec<Text>, how: Ending },
+    /// A signal for a job's tasks on its nodes. `step`: the batch script alone, or all.
+    Signal { job: u32, nodes: Vec<Text>, step: u32, signal: u16, flags: u16 },
+    /// A job's tasks are to stop, or to go on.
+    Suspend { job: u32, nodes: Vec<Text>, op: u16 },
+    /// A node is to register.
+    Register { nodes: Vec<String> },
+    /// Jobs or nodes have changed: the scheduler may find something.
+    Schedule,
 }
 
 /// What a command comes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// What changes; empty for a refusal.
     pub changes: Vec<Change>,
-    /// Slurm's return code.
-    pub code: u32,
+    /// What who asked is told.
+    pub reply: Message,
     /// What is to be done afterwards.
     pub effects: Vec<Effect>,
 }
 
 impl Outcome {
-    fn refused(code: u32) -> Outcome {
-        Outcome { code, ..Outcome::default() }
-    }
-}
-
-/// Why a state cannot be read from the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// The store does not give it.
-    #[error(transparent)]
-    Store(#[from] SnapshotError),
-    /// An entry is none of ours.
-    #[error("entry {key:?} of table {TABLE}: {error}")]
-    Record {
-        /// Its key.
-        key: String,
-        /// Why.
-        error: RecordError,
-    },
-    /// A key is not text.
-    #[error("a key of table {TABLE} is not text: {0:?}")]
-    Key(Vec<u8>),
-}
-
-impl State {
-    /// The state that the store holds.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn load(view: &View) -> Result<State, StateError> {
-        let mut state = State::default();
-        for entry in view.scan(TABLE, b"") {
-            let (key, value) = entry?;
-            let key = String::from_utf8(key.to_vec())
-                .map_err(|error| StateError::Key(error.into_bytes()))?;
-            let record = NodeRecord::decode(value)
-                .map_err(|error| StateError::Record { key: key.clone(), error })?;
-            state.nodes.insert(key, record);
-        }
-        Ok(state)
-    }
-
-    /// What is known of a node.
+    /// Nothing changes.
     #[must_use]
-    pub fn node(&self, of: &Node) -> NodeRecord {
-        self.nodes.get(&of.name).cloned().unwrap_or_else(|| initial(of))
+    pub fn refused(code: u32) -> Outcome {
+        Outcome { changes: Vec::new(), reply: Message::code(code), effects: Vec::new() }
     }
 
-    /// Takes a change that is durable.
-    pub fn take(&mut self, change: Change) {
-        match change {
-            Change::Node(name, record) => drop(self.nodes.insert(name, record)),
-        }
+    /// Done, with code 0.
+    #[must_use]
+    pub fn done(changes: Vec<Change>, effects: Vec<Effect>) -> Outcome {
+        Outcome { changes, reply: Message::code(rc::OK), effects }
     }
 }
 
-/// The save that makes changes durable.
-///
-/// # Errors
-/// A limit of the store: a name or a value that is too long.
-pub fn batch(changes: &[Change]) -> Result<Batch, BatchError> {
-    let mut batch = Batch::new();
-    for change in changes {
-        match change {
-            Change::Node(name, record) => {
-                batch.put(TABLE, name.as_bytes(), &record.encode())?;
-            }
-        }
-    }
-    Ok(batch)
-}
-
-/// What a node is before anything was ever heard of it.
-fn initial(of: &Node) -> NodeRecord {
-    let state = match of.initial {
-        Initial::Unknown => node::UNKNOWN,
-        Initial::Down => node::DOWN,
-        Initial::Drain => node::UNKNOWN | node::DRAIN,
-        Initial::Fail => node::UNKNOWN | node::FAIL,
-        Initial::Future => node::FUTURE,
-        Initial::Cloud => node::IDLE | CLOUD,
-    };
-    let reason = of.reason.clone().unwrap_or_default().into_bytes();
-    NodeRecord { state, reason, ..NodeRecord::default() }
-}
-
-/// What `command` comes to at the time `now`.
+/// What `command` comes to.
 #[must_use]
-pub fn apply(conf: &Conf, state: &State, command: &Command, now: i64) -> Outcome {
+pub fn apply(world: World<'_>, command: &Command) -> Outcome {
     match command {
-        Command::UpdateNodes { update, uid } => update_nodes(conf, state, update, *uid, now),
-    }
-}
-
-fn update_nodes(conf: &Conf, state: &State, update: &UpdateNode, uid: u32, now: i64) -> Outcome {
-    let names = update.node_names.lossy();
-    let Ok(names) = expand(&names) else { return Outcome::refused(rc::NODE) };
-    if !only_known_fields(update) {
-        return Outcome::refused(rc::UNSUPPORTED);
-    }
-    let mut outcome = Outcome::default();
-    let mut seen = std::collections::BTreeSet::new();
-    let places: std::collections::HashMap<&str, &Node> =
-        conf.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
-    for name in names {
-        let Some(node) = places.get(name.as_str()) else { return Outcome::refused(rc::NODE) };
-        if !seen.insert(name.clone()) {
-            continue;
+        Command::Submit { desc, who, request } => submit::submit(world, desc, who, request),
+        Command::Kill { request, who } => control::kill(world, request, who),
+        Command::UpdateJob { desc, who } => control::update(world, desc, who),
+        Command::Requeue { request, who } => control::requeue(world, request, who),
+        Command::Suspend { request, who } => control::suspend(world, request, who),
+        Command::Top { request, who } => control::top(world, request, who),
+        Command::UpdateNodes { update, who } => nodes::update(world, update, who),
+        Command::UpdatePartition { update, who } => partitions::update(world, update, who),
+        Command::CreatePartition { update, who } => partitions::create(world, update, who),
+        Command::DeletePartition { request, who } => partitions::delete(world, request, who),
+        Command::Register { registration, heard } => agents::register(world, registration, *heard),
+        Command::Answered { nodes } => agents::answered(world, nodes),
+        Command::Silent { nodes, down } => agents::silent(world, nodes, *down),
+        Command::Launched { job, launch, node, code } => {
+            start::launched(world, *job, *launch, node, *code)
         }
-        let mut record = state.node(node);
-        describe(&mut record, update, uid, now);
-        if let Some(wish) = update.node_state.get() {
-            match wished(record.state, wish) {
-                Some(next) => record.state = next,
-                None => return Outcome::refused(INVALID_NODE_STATE),
-            }
-            forget_reason(&mut record);
-        }
-        outcome.changes.push(Change::Node(name, record));
-    }
-    if outcome.changes.is_empty() {
-        return Outcome::refused(rc::NODE);
-    }
-    let note = format!("uid {uid} changed {} node(s): {}", seen.len(), update.node_names.lossy());
-    outcome.effects.push(Effect::Note(note));
-    outcome
-}
-
-/// Whether nothing is asked for that this controller does not do yet.
-fn only_known_fields(update: &UpdateNode) -> bool {
-    let texts = [
-        &update.features,
-        &update.features_act,
-        &update.gres,
-        &update.node_addr,
-        &update.node_hostname,
-    ];
-    texts.into_iter().all(Text::is_none)
-        && update.weight.is_unset()
-        && (update.cpu_bind == 0 || update.cpu_bind.is_unset())
-}
-
-/// Reason, comment and extra, where the request says anything about them.
-fn describe(record: &mut NodeRecord, update: &UpdateNode, uid: u32, now: i64) {
-    if !update.reason.is_none() {
-        record.reason = update.reason.bytes().to_vec();
-        record.reason_uid = uid;
-        record.reason_time = now;
-    }
-    for (text, field) in
-        [(&update.comment, &mut record.comment), (&update.extra, &mut record.extra)]
-    {
-        if !text.is_none() {
-            *field = text.bytes().to_vec();
-        }
-    }
-}
-
-/// The state after a wish; `None` where it cannot be had.
-///
-/// | wish | allowed | does |
-/// |---|---|---|
-/// | DOWN | always | base DOWN |
-/// | DRAIN, FAIL, NoResp | always | sets the flag |
-/// | UNDRAIN | drained | clears DRAIN |
-/// | RESUME | DOWN, FUTURE, drained or failing | clears DRAIN, FAIL, DOWN and FUTURE |
-/// | IDLE | base DOWN or IDLE | base IDLE |
-///
-/// After RESUME a node counts as not responding until it is heard of.
-#[must_use]
-pub fn wished(state: u32, wish: u32) -> Option<u32> {
-    let (base, flags) = (state & node::BASE, state & !node::BASE);
-    match wish {
-        node::DOWN => Some(flags | node::DOWN),
-        node::DRAIN | node::FAIL | node::NO_RESPOND => Some(state | wish),
-        node::UNDRAIN => (flags & node::DRAIN != 0).then_some(state & !node::DRAIN),
-        node::RESUME => {
-            let out = matches!(base, node::DOWN | node::FUTURE);
-            let marked = flags & (node::DRAIN | node::FAIL) != 0;
-            let base = if out { node::IDLE } else { base };
-            let flags = flags & !(node::DRAIN | node::FAIL) | node::NO_RESPOND;
-            (out || marked).then_some(base | flags)
-        }
-        node::IDLE => matches!(base, node::DOWN | node::IDLE).then_some(flags | node::IDLE),
-        _ => None,
-    }
-}
-
-/// A node in service has no reason to be out of it.
-fn forget_reason(record: &mut NodeRecord) {
-    let out =
-        record.state & node::BASE == node::DOWN || record.state & (node::DRAIN | node::FAIL) != 0;
-    if !out && !record.reason.is_empty() {
-        (record.reason, record.reason_uid, record.reason_time) = (Vec::new(), u32::UNSET, 0);
+        Command::BatchDone { done } => agents::batch_done(world, done),
+        Command::EpilogDone { done } => agents::epilog_done(world, done),
+        Command::Start { start } => start::start(world, start),
+        Command::Tick => cycle::tick(world),
     }
 }
 

@@ -82,7 +82,8 @@ fn start(args: &Args) -> Result<(), String> {
     let pid_file = PidFile::write(Path::new(conf.text("SlurmctldPidFile").unwrap_or("")));
     let (first, count) = conf.ports();
     tracing::info!("cluster {cluster}, {} nodes, port {first}", conf.nodes.len());
-    let service = Arc::new(Service::new(conf, auth, store, state, host));
+    let (service, _effects) = Service::new(conf, auth, store, state, host);
+    let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

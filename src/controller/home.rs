@@ -3,7 +3,7 @@
 
 use crate::Batch;
 use crate::base::Local;
-use crate::controller::core::{State, StateError};
+use crate::controller::state::{State, StateError};
 use crate::format::BatchError;
 use crate::slurm::conf::own::Own;
 use crate::store::{OpenError, Options, SaveError, Store};

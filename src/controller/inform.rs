@@ -1,8 +1,9 @@
 //! What is told about nodes and partitions. Field by field what Slurm's own controller says of a
 //! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
 
-use crate::controller::core::State;
+use crate::controller::core::known;
 use crate::controller::node::NodeRecord;
+use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
 use crate::slurm::hostlist::{by_prefix, compress};
 use crate::slurm::wire::constants::{node, partition, select};
@@ -44,7 +45,7 @@ pub fn select_plugin(conf: &Conf) -> u32 {
 pub fn nodes(conf: &Conf, state: &State, changed: i64, show: u16) -> Listing<Time, NodeInfo> {
     let hidden = hidden_nodes(conf, show);
     let records = conf.nodes.iter().zip(hidden).map(|(of, hidden)| {
-        let record = state.node(of);
+        let record = known(state, of);
         let future = record.state & node::BASE == node::FUTURE && show & SHOW_FUTURE == 0;
         if hidden || future { NodeInfo::default() } else { node_info(conf, of, &record, show) }
     });
@@ -61,7 +62,7 @@ pub fn one_node(
     show: u16,
 ) -> Option<Listing<Time, NodeInfo>> {
     let of = conf.nodes.iter().find(|node| node.name == name)?;
-    let records = vec![node_info(conf, of, &state.node(of), show)];
+    let records = vec![node_info(conf, of, &known(state, of), show)];
     Some(Listing { head: Time(changed), records })
 }
 
@@ -76,10 +77,6 @@ fn hidden_nodes(conf: &Conf, show: u16) -> Vec<bool> {
         }
     }
     hidden.into_iter().zip(in_any).map(|(hidden, in_any)| hidden && in_any).collect()
-}
-
-fn text(bytes: &[u8]) -> Text {
-    if bytes.is_empty() { Text::NONE } else { Text::from_bytes(bytes) }
 }
 
 fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo {
@@ -108,7 +105,7 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
         free_mem: u64::UNSET,
         weight: of.weight,
         reason_uid: record.reason_uid,
-        reason_time: Time(record.reason_time),
+        reason_time: record.reason_time,
         select_nodeinfo: NodeSelect {
             plugin: SelectJob(select_plugin(conf)),
             alloc_tres_weighted: Scaled::new(0.0),
@@ -118,9 +115,9 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
         features_act: features,
         gres: of.gres.clone().into(),
         gres_drain: (show & SHOW_DETAIL != 0).then_some("N/A").into(),
-        comment: text(&record.comment),
-        extra: text(&record.extra),
-        reason: text(&record.reason),
+        comment: record.comment.clone(),
+        extra: record.extra.clone(),
+        reason: record.reason.clone(),
         energy: Energy::default(),
         ext_sensors: Sensors {
             consumed_energy: u64::UNSET,

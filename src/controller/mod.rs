@@ -18,9 +18,12 @@
 mod config;
 pub mod core;
 pub mod daemon;
+pub mod entry;
 pub mod home;
 mod inform;
+pub mod job;
 pub mod node;
 pub mod server;
 pub mod service;
+pub mod state;
 mod users;

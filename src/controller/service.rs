@@ -5,8 +5,10 @@
 //! undone; nothing waits for a command but another command.
 
 use crate::controller::config::{Facts, config};
-use crate::controller::core::{self, Command, Effect, Outcome, State};
+use crate::controller::core::{self, Command, Effect, Outcome, Who, World};
 use crate::controller::inform;
+use crate::controller::state::{self, State, StateError};
+use crate::controller::users;
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
@@ -15,7 +17,7 @@ use crate::slurm::wire::{Message, Time};
 use crate::store::{SaveError, Store};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Slurm's code for what could not be written.
 const WRITING: u32 = 2019;
@@ -48,6 +50,7 @@ pub struct Service {
     commands: Mutex<()>,
     host: Host,
     end: watch::Sender<Option<End>>,
+    effects: mpsc::UnboundedSender<Effect>,
 }
 
 /// What does not change while the controller runs.
@@ -86,14 +89,23 @@ fn code(code: u32) -> Answer {
 }
 
 impl Service {
-    /// A controller with that store, and the state in it.
+    /// A controller with that store, and the state in it. What is to be done once changes are
+    /// durable comes out of the receiver, in the order of the changes.
     #[must_use]
-    pub fn new(conf: Conf, auth: Auth, store: Store, state: State, host: Host) -> Service {
+    pub fn new(
+        conf: Conf,
+        auth: Auth,
+        store: Store,
+        state: State,
+        host: Host,
+    ) -> (Service, mpsc::UnboundedReceiver<Effect>) {
         let changed = host.started;
         let conf = Arc::new(conf);
         let live = Live { conf, state, nodes_changed: changed, conf_changed: changed };
         let (end, _) = watch::channel(None);
-        Service { auth, store, live: RwLock::new(live), commands: Mutex::new(()), host, end }
+        let (effects, wanted) = mpsc::unbounded_channel();
+        let (live, commands) = (RwLock::new(live), Mutex::new(()));
+        (Service { auth, store, live, commands, host, end, effects }, wanted)
     }
 
     /// How credentials are made and checked.
@@ -141,7 +153,44 @@ impl Service {
     /// Whether answering may wait for the disk.
     #[must_use]
     pub fn may_wait(message: &Message) -> bool {
-        matches!(message, Message::UpdateNode(_) | Message::Reconfigure)
+        matches!(
+            message,
+            Message::Submit(_)
+                | Message::Kill(_)
+                | Message::UpdateJob(_)
+                | Message::Requeue(_)
+                | Message::Suspend(_)
+                | Message::TopJob(_)
+                | Message::UpdateNode(_)
+                | Message::UpdatePartition(_)
+                | Message::CreatePartition(_)
+                | Message::DeletePartition(_)
+                | Message::Registration(_)
+                | Message::BatchDone(_)
+                | Message::EpilogDone(_)
+                | Message::Reconfigure
+        )
+    }
+
+    /// Who asks, with what the system knows of him.
+    fn who(&self, identity: Identity) -> Who {
+        let account = users::account(identity.uid).ok().flatten().unwrap_or_default();
+        let groups = users::groups(&account.name, identity.gid).unwrap_or_default();
+        let groups = groups.into_iter().map(|(_, name)| name).collect();
+        let admin = self.is_admin(identity);
+        Who { uid: identity.uid, gid: identity.gid, name: account.name, admin, groups }
+    }
+
+    /// Whether a message that only agents send may come from there.
+    fn is_agent(&self, who: Identity) -> bool {
+        self.is_admin(who) || who.uid == self.host.slurmd_user
+    }
+
+    /// The configuration and the state that is durable. It costs nothing, and never changes.
+    #[must_use]
+    pub fn durable(&self) -> (Arc<Conf>, State) {
+        let live = self.live();
+        (Arc::clone(&live.conf), live.state.clone())
     }
 
     /// Answers one request.
@@ -196,8 +245,6 @@ impl Service {
                 let found = Listing { head: Time(self.host.started), records: Vec::new() };
                 Answer::Reply(Message::Steps(Box::new(found)))
             }
-            // Nobody waits for an answer to this one.
-            Message::EpilogDone(_) => Answer::Nothing,
             // It is in charge already.
             Message::Takeover if self.is_admin(who) => code(rc::OK),
             Message::Shutdown(_) if self.is_admin(who) => {
@@ -208,16 +255,43 @@ impl Service {
                 drop(live);
                 code(self.reconfigure())
             }
-            Message::UpdateNode(update) if self.is_admin(who) => {
+            Message::Takeover | Message::Shutdown(_) | Message::Reconfigure => code(rc::USER),
+            other => {
                 drop(live);
-                code(self.execute(&Command::UpdateNodes { update, uid: who.uid }))
+                self.change(other, who)
             }
-            Message::Takeover
-            | Message::Shutdown(_)
-            | Message::Reconfigure
-            | Message::UpdateNode(_) => code(rc::USER),
-            _ => code(rc::UNSUPPORTED),
         }
+    }
+
+    /// Does what a message asks for, if it asks for a change.
+    fn change(&self, message: Message, identity: Identity) -> Answer {
+        let who = || self.who(identity);
+        let command = match message {
+            Message::Submit(desc) => Command::Submit { desc, who: who(), request: Vec::new() },
+            Message::Kill(request) => Command::Kill { request, who: who() },
+            Message::UpdateJob(desc) => Command::UpdateJob { desc, who: who() },
+            Message::Requeue(request) => Command::Requeue { request, who: who() },
+            Message::Suspend(request) => Command::Suspend { request, who: who() },
+            Message::TopJob(request) => Command::Top { request, who: who() },
+            Message::UpdateNode(update) => Command::UpdateNodes { update, who: who() },
+            Message::UpdatePartition(update) => Command::UpdatePartition { update, who: who() },
+            Message::CreatePartition(update) => Command::CreatePartition { update, who: who() },
+            Message::DeletePartition(request) => Command::DeletePartition { request, who: who() },
+            Message::Registration(registration) if self.is_agent(identity) => {
+                Command::Register { registration, heard: 0 }
+            }
+            Message::BatchDone(done) if self.is_agent(identity) => Command::BatchDone { done },
+            Message::EpilogDone(done) => {
+                if self.is_agent(identity) {
+                    self.execute(&Command::EpilogDone { done });
+                }
+                // Nobody waits for an answer to this one.
+                return Answer::Nothing;
+            }
+            Message::Registration(_) | Message::BatchDone(_) => return code(rc::USER),
+            _ => return code(rc::UNSUPPORTED),
+        };
+        Answer::Reply(self.execute(&command))
     }
 
     fn facts(&self) -> Facts {
@@ -230,44 +304,50 @@ impl Service {
         }
     }
 
-    /// Does a command: its changes are durable when this returns 0.
-    fn execute(&self, command: &Command) -> u32 {
+    /// Does a command: what it changed is durable when this returns.
+    pub fn execute(&self, command: &Command) -> Message {
         let _turn = self.one_at_a_time();
-        let Outcome { changes, code, effects } = {
+        let Outcome { changes, reply, effects } = {
             let live = self.live();
-            core::apply(&live.conf, &live.state, command, now())
+            core::apply(World { conf: &live.conf, state: &live.state, now: now() }, command)
         };
-        if changes.is_empty() {
-            return code;
-        }
-        let batch = match core::batch(&changes) {
-            Ok(batch) => batch,
-            Err(error) => {
-                tracing::error!("a request is larger than the store takes: {error}");
-                return WRITING;
+        if !changes.is_empty() {
+            if let Err(code) = self.save(changes) {
+                return Message::code(code);
             }
-        };
+        }
+        for effect in effects {
+            match effect {
+                Effect::Note(note) => tracing::info!("{note}"),
+                // Nobody listens any more when the controller ends.
+                other => drop(self.effects.send(other)),
+            }
+        }
+        reply
+    }
+
+    fn save(&self, changes: Vec<state::Change>) -> Result<(), u32> {
+        let batch = state::batch(&changes).map_err(|error| {
+            tracing::error!("a request is larger than the store takes: {error}");
+            WRITING
+        })?;
         // The save is what the reply rests on: the group's flush.
         match self.store.save(batch) {
             Ok(_) => {}
             Err(SaveError::Refused(refusal)) => {
                 tracing::error!("a change was refused, and nothing changed: {refusal}");
-                return WRITING;
+                return Err(WRITING);
             }
             Err(SaveError::Unknown(poison)) => {
                 tracing::error!("{poison}");
                 self.stop(End::Failed(poison.to_string()));
-                return WRITING;
+                return Err(WRITING);
             }
         }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         changes.into_iter().for_each(|change| live.state.take(change));
         live.nodes_changed = now();
-        drop(live);
-        for Effect::Note(note) in effects {
-            tracing::info!("{note}");
-        }
-        code
+        Ok(())
     }
 
     /// Reads slurm.conf again. With a mistake in it, everything stays as it was.
@@ -298,7 +378,7 @@ impl Service {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn both_states(&self) -> Result<(State, State), core::StateError> {
+    pub fn both_states(&self) -> Result<(State, State), StateError> {
         let _turn = self.one_at_a_time();
         let memory = self.live().state.clone();
         Ok((memory, State::load(&self.store.view())?))

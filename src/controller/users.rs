@@ -1,11 +1,23 @@
-//! Users by name, as the system knows them. The only foreign functions of this layer.
+//! Users and groups, as the system knows them.
 
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::ffi::CString;
 use std::io;
-use std::ptr;
 
-/// Most bytes that a user's entry takes.
-const ENTRY_MAX: usize = 64 << 10;
+/// A user, as the system knows him.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub name: String,
+    /// The main group.
+    pub gid: u32,
+    /// Where he is at home.
+    pub home: String,
+    /// What he logs in to.
+    pub shell: String,
+    /// What else is noted.
+    pub gecos: String,
+}
 
 /// The uid of `name`: a number stands for itself.
 ///
@@ -15,31 +27,50 @@ pub fn uid(name: &str) -> io::Result<u32> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let c_name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
-    let mut buffer = vec![0; ENTRY_MAX];
-    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-    let mut found = ptr::null_mut();
-    // SAFETY: every pointer is to something that lives until the call returns, and the length is
-    // the buffer's.
-    let error = unsafe {
-        let (bytes, len) = (buffer.as_mut_ptr(), buffer.len());
-        libc::getpwnam_r(c_name.as_ptr(), &raw mut entry, bytes, len, &raw mut found)
+    let found = User::from_name(name)?.ok_or(io::ErrorKind::NotFound)?;
+    Ok(found.uid.as_raw())
+}
+
+/// The user of that id; `None` where there is none.
+///
+/// # Errors
+/// Those of the system.
+pub fn account(uid: u32) -> io::Result<Option<Account>> {
+    let found = User::from_uid(Uid::from_raw(uid))?;
+    Ok(found.map(|user| Account {
+        name: user.name,
+        gid: user.gid.as_raw(),
+        home: user.dir.to_string_lossy().into_owned(),
+        shell: user.shell.to_string_lossy().into_owned(),
+        gecos: user.gecos.to_string_lossy().into_owned(),
+    }))
+}
+
+/// The groups of a user, that one first, by id and name; a group without a name has an empty one.
+///
+/// # Errors
+/// Those of the system.
+pub fn groups(name: &str, gid: u32) -> io::Result<Vec<(u32, String)>> {
+    let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let ids = getgrouplist(&name, Gid::from_raw(gid))?;
+    let named = |gid: &Gid| -> io::Result<(u32, String)> {
+        let name = Group::from_gid(*gid)?.map(|group| group.name).unwrap_or_default();
+        Ok((gid.as_raw(), name))
     };
-    match (error, found.is_null()) {
-        (0, false) => Ok(entry.pw_uid),
-        (0, true) => Err(io::ErrorKind::NotFound.into()),
-        (error, _) => Err(io::Error::from_raw_os_error(error)),
-    }
+    ids.iter().map(named).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::uid;
+    use super::*;
 
     #[test]
     fn users_are_found_by_name_and_by_number() {
         assert_eq!(uid("root").unwrap(), 0);
         assert_eq!(uid("12").unwrap(), 12);
         assert!(uid("no such user").is_err());
+        assert_eq!(account(0).unwrap().unwrap().name, "root");
+        assert_eq!(account(3_999_999_999).unwrap(), None);
+        assert_eq!(groups("root", 0).unwrap()[0], (0, "root".to_owned()));
     }
 }

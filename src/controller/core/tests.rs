@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::base::Local;
+use crate::controller::node::NodeRecord;
+use crate::controller::state::batch;
 use crate::disk::fake::FakeDisk;
+use crate::slurm::wire::Unset;
+use crate::slurm::wire::constants::node;
 use crate::store::{Options, Store};
 use proptest::prelude::*;
 use std::path::Path;
@@ -23,17 +27,21 @@ fn update(names: &str, state: u32, reason: &str) -> Command {
         reason_uid: 99,
         ..UpdateNode::default()
     };
-    Command::UpdateNodes { update: Box::new(update), uid: 7 }
+    let who = Who { uid: 7, admin: true, ..Who::default() };
+    Command::UpdateNodes { update: Box::new(update), who }
 }
 
 fn record(conf: &Conf, state: &State, name: &str) -> NodeRecord {
-    state.node(conf.nodes.iter().find(|node| node.name == name).unwrap())
+    known(state, conf.nodes.iter().find(|node| node.name == name).unwrap())
 }
 
 fn does(conf: &Conf, state: &mut State, command: &Command) -> u32 {
-    let outcome = apply(conf, state, command, 100);
+    let outcome = apply(World { conf, state, now: 100 }, command);
     outcome.changes.into_iter().for_each(|change| state.take(change));
-    outcome.code
+    match outcome.reply {
+        Message::ReturnCode(code) => code.return_code,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -42,12 +50,12 @@ fn a_node_is_drained_and_comes_back() {
     assert_eq!(does(&conf, &mut state, &update("n[1-2]", node::DRAIN, "disk bad")), rc::OK);
     let drained = record(&conf, &state, "n2");
     assert_eq!(drained.state, node::UNKNOWN | node::DRAIN);
-    let by = (drained.reason.as_slice(), drained.reason_uid, drained.reason_time);
+    let by = (drained.reason.bytes(), drained.reason_uid, drained.reason_time.0);
     assert_eq!(by, (&b"disk bad"[..], 7, 100), "who asks is what the credential says");
     assert_eq!(record(&conf, &state, "n3").state, node::UNKNOWN);
     assert_eq!(does(&conf, &mut state, &update("n2", node::RESUME, "")), rc::OK);
     let back = record(&conf, &state, "n2");
-    assert_eq!((back.state, back.reason.as_slice()), (node::NO_RESPOND, &b""[..]));
+    assert_eq!((back.state, back.reason.bytes()), (node::NO_RESPOND, &b""[..]));
     let again = does(&conf, &mut state, &update("n2", node::RESUME, ""));
     assert_eq!(again, INVALID_NODE_STATE);
 }
@@ -90,7 +98,7 @@ fn a_refused_command_changes_nothing_even_if_a_part_of_it_could_be_done() {
         assert_eq!(state, State::default());
     }
     let mut with_features = update("n1", u32::UNSET, "");
-    let Command::UpdateNodes { update: fields, .. } = &mut with_features;
+    let Command::UpdateNodes { update: fields, .. } = &mut with_features else { unreachable!() };
     fields.features = "a".into();
     assert_eq!(does(&conf, &mut state, &with_features), rc::UNSUPPORTED);
     assert_eq!(state, State::default());
@@ -100,7 +108,7 @@ fn a_refused_command_changes_nothing_even_if_a_part_of_it_could_be_done() {
 fn what_slurm_conf_says_of_a_node_counts_until_somebody_says_otherwise() {
     let (conf, mut state) = (conf(), State::default());
     let before = record(&conf, &state, "d");
-    assert_eq!((before.state, before.reason.as_slice()), (node::DRAIN, &b"fan"[..]));
+    assert_eq!((before.state, before.reason.bytes()), (node::DRAIN, &b"fan"[..]));
     assert_eq!(record(&conf, &state, "f").state, node::FUTURE);
     assert_eq!(does(&conf, &mut state, &update("d", node::UNDRAIN, "")), rc::OK);
     assert_eq!(record(&conf, &state, "d").state, node::UNKNOWN);
@@ -140,9 +148,9 @@ proptest! {
         let mut store = open();
         for (names, wish, reason, again) in steps {
             let command = update(NAMES[names], WISHES[wish], &reason);
-            let outcome = apply(&conf, &state, &command, 100);
-            prop_assert_eq!(&outcome, &apply(&conf, &state, &command, 100), "it is pure");
-            prop_assert_eq!(outcome.code == rc::OK, !outcome.changes.is_empty());
+            let outcome = apply(World { conf: &conf, state: &state, now: 100 }, &command);
+            prop_assert_eq!(&outcome, &apply(World { conf: &conf, state: &state, now: 100 }, &command), "it is pure");
+            prop_assert_eq!(outcome.reply == Message::code(rc::OK), !outcome.changes.is_empty());
             if !outcome.changes.is_empty() {
                 store.save(batch(&outcome.changes).unwrap()).unwrap();
                 outcome.changes.into_iter().for_each(|change| state.take(change));

@@ -23,7 +23,7 @@ pub mod limits;
 pub mod message;
 mod number;
 mod reader;
-mod record;
+pub(crate) mod record;
 pub mod tables;
 mod text;
 pub mod version;

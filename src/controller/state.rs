@@ -1,0 +1,304 @@
+//! The state of the cluster beyond its configuration: nodes, partitions, jobs, and what is derived
+//! from them. A value: copying it costs nothing, and a copy never changes.
+//!
+//! Invariants:
+//! - [`Change`]s, and they alone, lead from one state to the next, in memory ([`State::take`]) and
+//!   in the store ([`batch`]) alike: what [`State::load`] reads is what was taken, derived parts
+//!   included.
+//! - Ids of jobs are never used twice: `next_id` is above every one, and changes with it.
+
+use crate::Batch;
+use crate::controller::entry::{self, EntryError};
+use crate::controller::job::{JOBS, Job, Payload, SCRIPTS, Share};
+use crate::controller::node::{self, NodeRecord};
+use crate::format::BatchError;
+use crate::slurm::wire::Text;
+use crate::slurm::wire::record::record;
+use crate::slurm::wire::tables::UpdatePartition;
+use crate::snapshot::SnapshotError;
+use crate::store::View;
+use imbl::{HashMap, OrdMap, OrdSet};
+use std::sync::Arc;
+
+/// The table of what was changed of partitions since slurm.conf.
+pub const PARTITIONS: &str = "partitions";
+/// The table of what there is one of.
+pub const CLUSTER: &str = "cluster";
+/// In it: the next id of a job.
+const NEXT_ID: &[u8] = b"next_job_id";
+
+record! {
+    /// What an operator changed of a partition; the state of one that was created is all of it.
+    PartitionRecord {
+        created: u8;
+        deleted: u8;
+        update: UpdatePartition;
+    }
+
+    /// A number.
+    Number {
+        value: u32;
+    }
+}
+
+/// What jobs make of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs that run there.
+    pub running: OrdSet<u32>,
+    /// Jobs whose end is being worked on there.
+    pub completing: OrdSet<u32>,
+    /// CPUs in use.
+    pub cpus: u32,
+    /// Memory in use, in MiB.
+    pub memory: u64,
+}
+
+/// What is known of the cluster beyond its configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// The id of the next job; 0: FirstJobId.
+    pub next_id: u32,
+    /// What is known of nodes.
+    pub nodes: OrdMap<String, NodeRecord>,
+    /// What was changed of partitions.
+    pub partitions: OrdMap<String, PartitionRecord>,
+    /// Jobs.
+    pub jobs: OrdMap<u32, Arc<Job>>,
+    /// Derived: jobs that wait.
+    pub pending: OrdSet<u32>,
+    /// Derived: jobs that run or are suspended, or whose end is being worked on.
+    pub busy: OrdSet<u32>,
+    /// Derived: jobs that are over, by the time of their end.
+    pub over: OrdSet<(i64, u32)>,
+    /// Derived: jobs of an array, by its id.
+    pub arrays: HashMap<u32, OrdSet<u32>>,
+    /// Derived: what jobs make of nodes, by name; nodes without any are not here.
+    pub loads: HashMap<Text, Load>,
+}
+
+/// One entry that is new, or gone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// What is known of a node.
+    Node(String, NodeRecord),
+    /// What was changed of a partition.
+    Partition(String, PartitionRecord),
+    /// A partition is again as slurm.conf has it.
+    ForgetPartition(String),
+    /// A job.
+    Job(Arc<Job>),
+    /// A job is forgotten.
+    ForgetJob(u32),
+    /// The script of a job, or of an array.
+    Script(u32, Arc<Payload>),
+    /// A script is forgotten.
+    ForgetScript(u32),
+    /// The id of the next job.
+    NextId(u32),
+}
+
+/// Why a state cannot be read from the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The store does not give it.
+    #[error(transparent)]
+    Store(#[from] SnapshotError),
+    /// An entry is none of ours.
+    #[error("entry {key:?} of table {table}: {error}")]
+    Entry {
+        /// Its table.
+        table: &'static str,
+        /// Its key, as text.
+        key: String,
+        /// Why.
+        error: EntryError,
+    },
+    /// A key is not text.
+    #[error("a key of table {table} is not text: {key:?}")]
+    Key {
+        /// Its table.
+        table: &'static str,
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+fn name(table: &'static str, key: &[u8]) -> Result<String, StateError> {
+    String::from_utf8(key.to_vec())
+        .map_err(|error| StateError::Key { table, key: error.into_bytes() })
+}
+
+fn none_of_ours<'a>(
+    table: &'static str,
+    key: &'a [u8],
+) -> impl FnOnce(EntryError) -> StateError + use<'a> {
+    move |error| {
+        let key = entry::id_of(key)
+            .map_or_else(|_| String::from_utf8_lossy(key).into_owned(), |id| id.to_string());
+        StateError::Entry { table, key, error }
+    }
+}
+
+impl State {
+    /// The state that the store holds.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn load(view: &View) -> Result<State, StateError> {
+        let mut state = State::default();
+        if let Some(value) = view.get(CLUSTER, NEXT_ID)? {
+            let number: Number = entry::decode(value).map_err(none_of_ours(CLUSTER, NEXT_ID))?;
+            state.next_id = number.value;
+        }
+        for entry in view.scan(node::TABLE, b"") {
+            let (key, value) = entry?;
+            let record = NodeRecord::decode(value).map_err(none_of_ours(node::TABLE, &key))?;
+            state.nodes.insert(name(node::TABLE, &key)?, record);
+        }
+        for entry in view.scan(PARTITIONS, b"") {
+            let (key, value) = entry?;
+            let record = entry::decode(value).map_err(none_of_ours(PARTITIONS, &key))?;
+            state.partitions.insert(name(PARTITIONS, &key)?, record);
+        }
+        for entry in view.scan(JOBS, b"") {
+            let (key, value) = entry?;
+            let job = entry::id_of(&key).and_then(|id| Job::decode(id, value));
+            let job = job.map_err(none_of_ours(JOBS, &key))?;
+            state.take(Change::Job(Arc::new(job)));
+        }
+        Ok(state)
+    }
+
+    /// Takes a change.
+    pub fn take(&mut self, change: Change) {
+        match change {
+            Change::Node(name, record) => drop(self.nodes.insert(name, record)),
+            Change::Partition(name, record) => drop(self.partitions.insert(name, record)),
+            Change::ForgetPartition(name) => drop(self.partitions.remove(&name)),
+            Change::Job(job) => {
+                self.forget(job.id);
+                self.derive(&job, true);
+                self.jobs.insert(job.id, job);
+            }
+            Change::ForgetJob(id) => self.forget(id),
+            Change::NextId(id) => self.next_id = id,
+            Change::Script(..) | Change::ForgetScript(_) => {}
+        }
+    }
+
+    /// A job.
+    #[must_use]
+    pub fn job(&self, id: u32) -> Option<&Arc<Job>> {
+        self.jobs.get(&id)
+    }
+
+    /// The jobs of an array, or the one job that is in none, in the order of their ids.
+    pub fn array(&self, id: u32) -> impl Iterator<Item = &Arc<Job>> {
+        let of_array = self.arrays.get(&id).into_iter().flatten();
+        let alone = self.jobs.get(&id).filter(|job| job.course.array_job_id == 0);
+        of_array.filter_map(|id| self.jobs.get(id)).chain(alone)
+    }
+
+    /// What jobs make of a node.
+    #[must_use]
+    pub fn load_of(&self, node: &str) -> Load {
+        self.loads.get(&Text::from(node)).cloned().unwrap_or_default()
+    }
+}
+
+/// Derived parts: a job leaves them as it came into them.
+impl State {
+    fn forget(&mut self, id: u32) {
+        if let Some(old) = self.jobs.remove(&id) {
+            self.derive(&old, false);
+        }
+    }
+
+    fn derive(&mut self, job: &Job, is: bool) {
+        let put = |set: &mut OrdSet<u32>| if is { set.insert(job.id) } else { set.remove(&job.id) };
+        if job.is_pending() {
+            put(&mut self.pending);
+        }
+        if job.is_active() || job.is_completing() {
+            put(&mut self.busy);
+        }
+        if job.is_over() {
+            let key = (job.course.end_time.0, job.id);
+            if is {
+                self.over.insert(key)
+            } else {
+                self.over.remove(&key)
+            };
+        }
+        let array = job.course.array_job_id;
+        if array != 0 {
+            let members = self.arrays.entry(array).or_default();
+            put(members);
+            if members.is_empty() {
+                self.arrays.remove(&array);
+            }
+        }
+        for share in &job.course.shares {
+            self.occupy(job, share, is);
+        }
+    }
+
+    /// What a job has of a node, it has until the node has said that nothing of it is left there.
+    fn occupy(&mut self, job: &Job, share: &Share, is: bool) {
+        let completing = job.is_completing() && job.course.completing.contains(&share.node);
+        if !job.is_active() && !completing {
+            return;
+        }
+        let load = self.loads.entry(share.node.clone()).or_default();
+        let set = if completing { &mut load.completing } else { &mut load.running };
+        let (cpus, memory) = (u32::from(share.cpus), share.memory);
+        if is {
+            set.insert(job.id);
+            (load.cpus, load.memory) = (load.cpus + cpus, load.memory + memory);
+        } else {
+            set.remove(&job.id);
+            (load.cpus, load.memory) = (load.cpus - cpus, load.memory - memory);
+        }
+        if *load == Load::default() {
+            self.loads.remove(&share.node);
+        }
+    }
+}
+
+/// The save that makes changes durable.
+///
+/// # Errors
+/// A limit of the store: a name or a value that is too long.
+pub fn batch(changes: &[Change]) -> Result<Batch, BatchError> {
+    let mut batch = Batch::new();
+    for change in changes {
+        match change {
+            Change::Node(name, record) => {
+                batch.put(node::TABLE, name.as_bytes(), &record.encode())?;
+            }
+            Change::Partition(name, record) => {
+                batch.put(PARTITIONS, name.as_bytes(), &entry::encode(record))?;
+            }
+            Change::ForgetPartition(name) => {
+                batch.delete(PARTITIONS, name.as_bytes())?;
+            }
+            Change::Job(job) => {
+                batch.put(JOBS, &entry::key(job.id), &job.encode())?;
+            }
+            Change::ForgetJob(id) => {
+                batch.delete(JOBS, &entry::key(*id))?;
+            }
+            Change::Script(id, payload) => {
+                batch.put(SCRIPTS, &entry::key(*id), &entry::encode(&**payload))?;
+            }
+            Change::ForgetScript(id) => {
+                batch.delete(SCRIPTS, &entry::key(*id))?;
+            }
+            Change::NextId(value) => {
+                batch.put(CLUSTER, NEXT_ID, &entry::encode(&Number { value: *value }))?;
+            }
+        }
+    }
+    Ok(batch)
+}
