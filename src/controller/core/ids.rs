@@ -81,7 +81,8 @@ mod tests {
     fn with(next_id: u32, jobs: &[(u32, u32)]) -> State {
         let mut state = State { next_id, ..State::default() };
         for (id, array_job_id) in jobs {
-            let course = crate::controller::job::Course { array_job_id: *array_job_id, ..unbegun() };
+            let course =
+                crate::controller::job::Course { array_job_id: *array_job_id, ..unbegun() };
             let spec = Arc::new(JobDesc::unset());
             state.take(Change::Job(Arc::new(Job { id: *id, spec, course })));
         }
