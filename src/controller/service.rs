@@ -7,6 +7,7 @@
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{self, Command, Effect, Outcome, Who, World};
 use crate::controller::inform;
+use crate::controller::log;
 use crate::controller::state::{self, State, StateError};
 use crate::controller::users;
 use crate::slurm::auth::{Auth, Identity};
@@ -367,6 +368,7 @@ impl Service {
             }
         }
         note_ignored(&conf);
+        log::follow(&conf);
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.conf = Arc::new(conf);
         (live.conf_changed, live.nodes_changed) = (now(), now());
