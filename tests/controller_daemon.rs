@@ -9,12 +9,12 @@ mod cluster;
 mod programs;
 
 use cluster::{Controller, Process, until};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use statedir::slurm::auth::key::{self, Key, system_clock};
 use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{Times, call};
 use statedir::slurm::wire::tables::{InfoRequest, UpdateNode};
 use statedir::slurm::wire::{Message, Time, Unset};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};

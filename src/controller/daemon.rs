@@ -149,7 +149,8 @@ fn absolute(path: PathBuf) -> Result<PathBuf, String> {
 
 /// Where a core file would go: beside the log, or with the state.
 fn go(log_file: &Option<PathBuf>, state: &Path) {
-    let log_dir = log_file.as_ref().filter(|path| path.is_absolute()).and_then(|path| path.parent());
+    let log_dir =
+        log_file.as_ref().filter(|path| path.is_absolute()).and_then(|path| path.parent());
     let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
     let mut places = log_dir.into_iter().chain([state, Path::new("/var/tmp")]);
     let gone = places.find(|dir| writable(dir) && std::env::set_current_dir(dir).is_ok());

@@ -198,11 +198,7 @@ mod tests {
         open(dir, "c", &Own::default(), Recover::default()).map(drop).unwrap_err().to_string()
     }
 
-    fn opened(
-        dir: &Path,
-        cluster: &str,
-        leave_out: Recover,
-    ) -> Result<(Store, State), HomeError> {
+    fn opened(dir: &Path, cluster: &str, leave_out: Recover) -> Result<(Store, State), HomeError> {
         open(dir, cluster, &Own::default(), leave_out)
     }
 

@@ -125,7 +125,8 @@ mod tests {
     use std::path::Path;
 
     fn conf(more: &str) -> Conf {
-        let text = format!("ClusterName=c\nSlurmctldHost=h\nNodeName=n\nPartitionName=p Nodes=n\n{more}");
+        let text =
+            format!("ClusterName=c\nSlurmctldHost=h\nNodeName=n\nPartitionName=p Nodes=n\n{more}");
         Conf::read(Path::new("/slurm.conf"), &mut |_| Ok(text.clone())).unwrap()
     }
 

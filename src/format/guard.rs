@@ -15,7 +15,8 @@ pub const NAMES: [&str; 2] = ["clustername", "job_state"];
 
 /// What is in each. Slurm's slurmctld reads the first line of one as the name of a cluster, and the
 /// first four bytes of the other as a length, which no text is.
-pub const TEXT: &str = "a store of statedir, not of Slurm's own slurmctld: keep it away from here\n";
+pub const TEXT: &str =
+    "a store of statedir, not of Slurm's own slurmctld: keep it away from here\n";
 
 /// Whether these are the bytes of such a file; one that a crash cut short counts as well.
 #[must_use]

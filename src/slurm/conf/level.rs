@@ -15,9 +15,8 @@ pub const DEBUG: u16 = 5;
 /// The last one.
 pub const MOST: u16 = 9;
 
-const NAMES: [&str; 10] = [
-    "quiet", "fatal", "error", "info", "verbose", "debug", "debug2", "debug3", "debug4", "debug5",
-];
+const NAMES: [&str; 10] =
+    ["quiet", "fatal", "error", "info", "verbose", "debug", "debug2", "debug3", "debug4", "debug5"];
 
 /// The level that a parameter names; `None` for none.
 #[must_use]
