@@ -340,7 +340,7 @@ impl Inner {
     fn failed(&self, error: AppendError) -> SaveError {
         match error {
             AppendError::Room(error) => {
-                tracing::warn!(%error, "no room for saves");
+                // Told by whoever is refused: it may be thousands of times.
                 SaveError::Refused(Refusal::NoRoom(Arc::new(error)))
             }
             AppendError::Flush(error) => {
