@@ -100,7 +100,8 @@ fn start(args: &Args) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
     tracing::info!("{} nodes, port {first}", conf.nodes.len());
-    let (service, _effects) = Service::new(conf, auth, store, state, host);
+    let (service, _effects) = Service::new(conf, auth, store, state, host)
+        .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

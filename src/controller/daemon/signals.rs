@@ -49,8 +49,7 @@ impl Signals {
                 _ = self.term.recv() => break,
                 _ = self.int.recv() => break,
                 _ = self.hangup.recv() => {
-                    let service = Arc::clone(&service);
-                    let _ = tokio::task::spawn_blocking(move || service.reconfigure()).await;
+                    service.reconfigure().await;
                 }
                 _ = self.usr2.recv() => {
                     let path = service.durable().0.path.clone();
