@@ -23,6 +23,7 @@ pub mod home;
 mod inform;
 pub mod job;
 pub mod node;
+pub mod sched;
 pub mod server;
 pub mod service;
 pub mod state;

@@ -7,6 +7,7 @@
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{self, Command, Effect, Outcome, Who, World};
 use crate::controller::inform;
+use crate::controller::sched::Board;
 use crate::controller::state::{self, State, StateError};
 use crate::controller::users;
 use crate::slurm::auth::{Auth, Identity};
@@ -51,6 +52,7 @@ pub struct Service {
     host: Host,
     end: watch::Sender<Option<End>>,
     effects: mpsc::UnboundedSender<Effect>,
+    board: Board,
 }
 
 /// What does not change while the controller runs.
@@ -105,13 +107,22 @@ impl Service {
         let (end, _) = watch::channel(None);
         let (effects, wanted) = mpsc::unbounded_channel();
         let (live, commands) = (RwLock::new(live), Mutex::new(()));
-        (Service { auth, store, live, commands, host, end, effects }, wanted)
+        (
+            Service { auth, store, live, commands, host, end, effects, board: Board::default() },
+            wanted,
+        )
     }
 
     /// How credentials are made and checked.
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// What the scheduler has found about jobs that wait.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Tells when the controller is to end.
