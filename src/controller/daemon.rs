@@ -86,7 +86,8 @@ fn start(args: &Args) -> Result<(), String> {
     let pid_file = PidFile::write(Path::new(conf.text("SlurmctldPidFile").unwrap_or("")));
     let (first, count) = conf.ports();
     tracing::info!("cluster {cluster}, {} nodes, port {first}", conf.nodes.len());
-    let (service, effects) = Service::new(conf, auth, store, state, host);
+    let (service, effects) = Service::new(conf, auth, store, state, host)
+        .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -159,8 +160,7 @@ async fn signals(service: Arc<Service>) {
             _ = term.recv() => return service.stop(End::Asked),
             _ = int.recv() => return service.stop(End::Asked),
             _ = hup.recv() => {
-                let service = Arc::clone(&service);
-                let _ = tokio::task::spawn_blocking(move || service.reconfigure()).await;
+                service.reconfigure().await;
             }
         }
     }

@@ -7,13 +7,14 @@
 use crate::controller::core::array::{Split, has as has_task, split};
 use crate::controller::core::ending::next;
 use crate::controller::core::ids::Ids;
-use crate::controller::core::{Effect, Outcome, Start, World, known};
+use crate::controller::core::{Effect, Outcome, Start, World, current, known};
 use crate::controller::job::{Course, Job, Share};
 use crate::controller::sched::cores::Cores;
 use crate::controller::sched::grid::{has, takes_work};
-use crate::controller::sched::layout::{Layout, Queue};
+use crate::controller::sched::layout::{Place, find, members, starts, time_limit};
 use crate::controller::sched::wait::wait;
 use crate::controller::state::Change;
+use crate::slurm::conf::Partition;
 use crate::slurm::wire::constants::{job as state, rc, reason};
 use crate::slurm::wire::{Text, Time, Unset};
 use std::collections::{HashMap, HashSet};
@@ -43,10 +44,9 @@ fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
     if !fits || !job.is_pending() || wait(world.state, job, world.now).is_some() {
         return Err(NOT_PENDING);
     }
-    let layout = Layout::of(world.conf, world.state);
-    let queue = queue_of(&layout, job, &start.partition)?;
-    check_places(world, &layout, queue, &start.shares)?;
-    check_room(world, &layout, &start.shares)?;
+    let partition = partition_of(world, job, &start.partition)?;
+    let places = places(world, &partition, &start.shares)?;
+    check_room(world, &places, &start.shares)?;
     let mut ids = Ids::of(world);
     let (job, rest) = match start.task {
         None => (Arc::clone(job), None),
@@ -55,7 +55,7 @@ fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
             (task, rest)
         }
     };
-    let minutes = queue.time_limit(job.course.time_limit.get().or(job.spec.time_limit.get()));
+    let minutes = time_limit(&partition, job.course.time_limit.get().or(job.spec.time_limit.get()));
     let running = next(&job, begun(world.now, &job, start, minutes));
     let launch = Effect::Launch { job: running.id };
     let changes = ids.change().into_iter().chain(rest.map(Change::Job));
@@ -63,42 +63,40 @@ fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
 }
 
 /// The partition, if the job may run in it and it starts jobs.
-fn queue_of<'a>(layout: &'a Layout, job: &Job, name: &Text) -> Result<&'a Queue, u32> {
+fn partition_of(world: World<'_>, job: &Job, name: &Text) -> Result<Partition, u32> {
     let list =
         if job.spec.partition.is_empty() { &job.course.partition } else { &job.spec.partition };
     let named = list.lossy().split(',').any(|one| one.trim().as_bytes() == name.bytes());
-    let queue = layout.queue(name).filter(|_| named).ok_or(rc::PARTITION)?;
-    let queue = &layout.queues[queue];
-    if queue.starts() { Ok(queue) } else { Err(rc::PARTITION) }
+    let mut all = current(world.conf, world.state).into_iter();
+    let found = all.find(|one| one.name.as_bytes() == name.bytes()).filter(|_| named);
+    found.filter(|partition| starts(partition.state)).ok_or(rc::PARTITION)
 }
 
-/// The nodes are the partition's, in order, none twice, and take work.
-fn check_places(
-    world: World<'_>,
-    layout: &Layout,
-    queue: &Queue,
-    shares: &[Share],
-) -> Result<(), u32> {
+/// The nodes: the partition's, in order, none twice, and all of them take work.
+fn places(world: World<'_>, partition: &Partition, shares: &[Share]) -> Result<Vec<Place>, u32> {
+    let members = members(world.conf, partition);
+    let mut found = Vec::with_capacity(shares.len());
     let mut before = None;
     for share in shares {
-        let at = layout.place(&share.node).ok_or(rc::NODE)?;
-        if !queue.has[at] || before >= Some(at) {
+        let at = find(world.conf, &share.node).ok_or(rc::NODE)?;
+        if members.binary_search(&at).is_err() || before >= Some(at) {
             return Err(NODES_NOT_IN_PARTITION);
         }
-        if !takes_work(known(world.state, &world.conf.nodes[at]).state) {
+        let node = &world.conf.nodes[at];
+        if !takes_work(known(world.state, node).state) {
             return Err(NODES_BUSY);
         }
+        found.push(Place::of(node));
         before = Some(at);
     }
-    if shares.is_empty() { Err(NODES_BUSY) } else { Ok(()) }
+    if found.is_empty() { Err(NODES_BUSY) } else { Ok(found) }
 }
 
 /// What is asked for is free: against the shares of every job that has something of these nodes.
-fn check_room(world: World<'_>, layout: &Layout, shares: &[Share]) -> Result<(), u32> {
+fn check_room(world: World<'_>, places: &[Place], shares: &[Share]) -> Result<(), u32> {
     let mut left: HashMap<&Text, (Cores, u64)> = HashMap::new();
     let mut others: HashSet<u32> = HashSet::new();
-    for share in shares {
-        let place = &layout.nodes[layout.place(&share.node).ok_or(rc::NODE)?];
+    for (place, share) in places.iter().zip(shares) {
         left.insert(&share.node, (place.usable.clone(), place.memory));
         if let Some(load) = world.state.loads.get(&share.node) {
             others.extend(load.running.iter().chain(&load.completing));

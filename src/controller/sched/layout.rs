@@ -7,8 +7,9 @@ use crate::controller::core::current;
 use crate::controller::sched::cores::Cores;
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, select_parameters};
-use crate::slurm::hostlist::expand;
+use crate::slurm::hostlist::{expand, natural};
 use crate::slurm::wire::Text;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 const CR_SOCKET: u16 = 0x2;
@@ -80,7 +81,9 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(node: &Node) -> Place {
+    /// As slurm.conf has it.
+    #[must_use]
+    pub fn of(node: &Node) -> Place {
         let cores = (u32::from(node.sockets) * u32::from(node.cores)).max(1);
         let cpus = u32::from(node.cpus);
         // As many CPUs as cores or sockets: threads are not told apart.
@@ -123,21 +126,45 @@ pub struct Queue {
     pub select: Select,
 }
 
-impl Queue {
-    /// Whether jobs start here.
-    #[must_use]
-    pub fn starts(&self) -> bool {
-        matches!(self.partition.state, PartitionState::Up | PartitionState::Drain)
-    }
+/// Whether a partition starts jobs.
+#[must_use]
+pub fn starts(state: PartitionState) -> bool {
+    matches!(state, PartitionState::Up | PartitionState::Drain)
+}
 
-    /// Minutes that a job has that asks for none, or for more than there are.
-    #[must_use]
-    pub fn time_limit(&self, asked: Option<u32>) -> u32 {
-        match asked {
-            Some(asked) if asked <= self.partition.max_time => asked,
-            _ => self.partition.default_time.unwrap_or(self.partition.max_time),
-        }
+/// Minutes that a job has in a partition: what it asks for, unless that is nothing or too much.
+#[must_use]
+pub fn time_limit(partition: &Partition, asked: Option<u32>) -> u32 {
+    match asked {
+        Some(asked) if asked <= partition.max_time => asked,
+        _ => partition.default_time.unwrap_or(partition.max_time),
     }
+}
+
+/// The place of a node, by its name.
+#[must_use]
+pub fn find(conf: &Conf, name: &Text) -> Option<usize> {
+    let name = name.as_str()?;
+    conf.nodes.binary_search_by(|node| natural(&node.name, name)).ok()
+}
+
+/// The nodes of a partition, ascending.
+#[must_use]
+pub fn members<'a>(conf: &'a Conf, partition: &Partition) -> Cow<'a, [usize]> {
+    let same = |other: &Partition| other.name == partition.name && other.nodes == partition.nodes;
+    if let Some(at) = conf.partitions.iter().position(same) {
+        return Cow::Borrowed(conf.members(at));
+    }
+    let list = partition.nodes.as_deref().unwrap_or("");
+    if list.eq_ignore_ascii_case("ALL") {
+        return (0..conf.nodes.len()).collect();
+    }
+    let names = expand(list).unwrap_or_default();
+    let mut found: Vec<usize> =
+        names.iter().filter_map(|name| find(conf, &name.as_str().into())).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into()
 }
 
 /// All of it.
@@ -160,10 +187,8 @@ impl Layout {
         let nodes: Vec<Place> = conf.nodes.iter().map(Place::of).collect();
         let places: HashMap<Text, usize> =
             nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
-        let queues: Vec<Queue> = current(conf, state)
-            .into_iter()
-            .map(|partition| queue(conf, &places, partition))
-            .collect();
+        let partitions = current(conf, state).into_iter();
+        let queues: Vec<Queue> = partitions.map(|partition| queue(conf, partition)).collect();
         let names = queues.iter().enumerate();
         let names = names.map(|(at, queue)| (queue.partition.name.as_str().into(), at)).collect();
         let of_cpu = conf.number("DefMemPerCPU");
@@ -200,26 +225,10 @@ impl Layout {
     }
 }
 
-fn queue(conf: &Conf, places: &HashMap<Text, usize>, partition: Partition) -> Queue {
-    let same = |other: &Partition| other.name == partition.name && other.nodes == partition.nodes;
-    let members = match conf.partitions.iter().position(same) {
-        Some(at) => conf.members(at).to_vec(),
-        None => named(places, partition.nodes.as_deref().unwrap_or("")),
-    };
-    let mut has = vec![false; places.len()];
+fn queue(conf: &Conf, partition: Partition) -> Queue {
+    let members = members(conf, &partition).into_owned();
+    let mut has = vec![false; conf.nodes.len()];
     members.iter().for_each(|at| has[*at] = true);
     let select = Select::of(conf, Some(&partition));
     Queue { partition, members, has, select }
-}
-
-fn named(places: &HashMap<Text, usize>, list: &str) -> Vec<usize> {
-    if list.eq_ignore_ascii_case("ALL") {
-        return (0..places.len()).collect();
-    }
-    let names = expand(list).unwrap_or_default();
-    let mut found: Vec<usize> =
-        names.iter().filter_map(|name| places.get(&Text::from(name.as_str())).copied()).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
 }

@@ -15,7 +15,7 @@ use crate::controller::sched::choose::{Bounds, Offer, choose};
 use crate::controller::sched::forecast::{Forecast, Forecasts};
 use crate::controller::sched::grid::Grid;
 use crate::controller::sched::hold::{Times, seconds};
-use crate::controller::sched::layout::{Layout, Queue};
+use crate::controller::sched::layout::{Layout, Queue, time_limit};
 use crate::controller::sched::need::Need;
 use crate::controller::sched::offer::{Terms, offer, per_core};
 use crate::controller::sched::order::Priorities;
@@ -180,7 +180,7 @@ impl<'a> Pass<'a> {
         if let Some(no) = refused_by(of_queue, asked) {
             return self.also(job.id, no, forecast);
         }
-        let minutes = of_queue.time_limit(asked);
+        let minutes = time_limit(&of_queue.partition, asked);
         let shape =
             Shape { need: Need::of(&job.spec, self.layout, *queue), queue: *queue, minutes };
         if !job.is_array() {

@@ -10,11 +10,19 @@ use crate::controller::sched::pass::{Found, pass};
 use crate::controller::service::{Service, now};
 use crate::controller::state::State;
 use crate::slurm::conf::Conf;
+use crate::slurm::wire::Message;
+use crate::slurm::wire::constants::rc;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+
+/// How many starts are under way at once: others who want something come in between.
+const AT_ONCE: usize = 64;
 
 /// Rings when the scheduler may find something.
 #[derive(Clone, Debug, Default)]
@@ -58,16 +66,42 @@ fn until(time: i64) -> Duration {
 }
 
 async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
-    let service = Arc::clone(service);
+    let looking = Arc::clone(service);
     let done = spawn_blocking(move || {
-        let (conf, state): (Arc<Conf>, State) = service.durable();
+        let (conf, state): (Arc<Conf>, State) = looking.working();
         let layout = Layout::of(&conf, &state);
         let mut found = pass(&conf, &state, &layout, now());
-        service.board().write(std::mem::take(&mut found.forecasts));
-        for start in std::mem::take(&mut found.starts) {
-            service.execute(&Command::Start { start: Box::new(start) });
-        }
+        looking.board().write(std::mem::take(&mut found.forecasts));
         (conf, found)
     });
-    done.await.expect("a pass does not panic")
+    let (conf, mut found) = done.await.expect("a pass does not panic");
+    let mut starts = std::mem::take(&mut found.starts).into_iter().peekable();
+    while starts.peek().is_some() {
+        let some = starts.by_ref().take(AT_ONCE);
+        let commands = some.map(|start| service.command(Command::Start { start: Box::new(start) }));
+        if in_order(commands.map(Box::pin).collect()).await > 0 {
+            // Something was faster, or saves do not get through: another look, not at once.
+            found.next = Some(now() + 1);
+        }
+    }
+    (conf, found)
+}
+
+/// Commands in the order in which they are given, several under way: what one finds, those before it
+/// have done. How many were refused.
+async fn in_order<F: Future<Output = Message> + Unpin>(mut commands: Vec<F>) -> usize {
+    let mut refused = 0;
+    poll_fn(|context| {
+        // Done ones go; the others are asked in their order, so that they are sent in it.
+        commands.retain_mut(|command| match Pin::new(command).poll(context) {
+            Poll::Ready(reply) => {
+                refused += usize::from(reply != Message::code(rc::OK));
+                false
+            }
+            Poll::Pending => true,
+        });
+        if commands.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    refused
 }
