@@ -297,7 +297,7 @@ impl Service {
         let who = self.who(identity).await;
         let command = match message {
             Message::Submit(desc) => Command::Submit { desc, who, request: asker.request.to_vec() },
-            Message::Kill(request) => Command::Kill { request, who },
+            Message::Kill(request) | Message::CancelStep(request) => Command::Kill { request, who },
             Message::UpdateJob(desc) => Command::UpdateJob { desc, who },
             Message::Requeue(request) => Command::Requeue { request, who },
             Message::Suspend(request) => Command::Suspend { request, who },
