@@ -11,12 +11,15 @@ mod pid_file;
 mod signals;
 mod user;
 
+use crate::controller::core::Effect;
 use crate::controller::daemon::args::Args;
 use crate::controller::daemon::background::Waiting;
 use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
 use crate::controller::log;
+use crate::controller::sched;
+use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -30,6 +33,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// Runs the program; its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -100,7 +104,7 @@ fn start(args: &Args) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
     tracing::info!("{} nodes, port {first}", conf.nodes.len());
-    let (service, _effects) = Service::new(conf, auth, store, state, host)
+    let (service, effects) = Service::new(conf, auth, store, state, host)
         .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -108,7 +112,7 @@ fn start(args: &Args) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("threads: {error}"))?;
-    let end = runtime.block_on(serve(&service, first, count, waiting));
+    let end = runtime.block_on(serve(&service, effects, first, count, waiting));
     drop(runtime);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
@@ -121,6 +125,7 @@ fn start(args: &Args) -> Result<(), String> {
 
 async fn serve(
     service: &Arc<Service>,
+    effects: mpsc::UnboundedReceiver<Effect>,
     first: u16,
     count: u16,
     waiting: Waiting,
@@ -130,7 +135,12 @@ async fn serve(
         listeners.push(listen(port).await?);
     }
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
-    let watching = tokio::spawn(signals.serve(Arc::clone(service)));
+    let bell = Bell::default();
+    let beside = [
+        tokio::spawn(signals.serve(Arc::clone(service))),
+        tokio::spawn(sched::run::run(Arc::clone(service), bell.clone())),
+        tokio::spawn(carry_out(effects, bell)),
+    ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;
     notify::ready(&format!("in charge, port {first}"));
@@ -139,9 +149,20 @@ async fn serve(
         End::Asked => "stopping",
         End::Failed(why) => why,
     });
-    watching.abort();
-    let _ = watching.await;
+    for task in beside {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(end)
+}
+
+/// What is to be done once changes are durable.
+async fn carry_out(mut effects: mpsc::UnboundedReceiver<Effect>, bell: Bell) {
+    while let Some(effect) = effects.recv().await {
+        if effect == Effect::Schedule {
+            bell.ring();
+        }
+    }
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, String> {

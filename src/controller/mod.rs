@@ -28,6 +28,7 @@ mod known_users;
 pub mod log;
 pub mod node;
 pub mod pipeline;
+pub mod sched;
 pub mod server;
 pub mod service;
 pub mod state;
