@@ -21,6 +21,11 @@ mod programs;
 
 use cluster::{Controller, Munged, until};
 use judge::{Lost, Told};
+use statedir::slurm::auth::Auth;
+use statedir::slurm::auth::munge::{Info, Munge};
+use statedir::slurm::link::{self, Times};
+use statedir::slurm::wire::Message;
+use statedir::slurm::wire::tables::Submitted;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -151,6 +156,39 @@ fn no_job_that_sbatch_was_told_of_is_lost_when_the_controller_is_killed() {
     let lost = play("ours", &mut ours, Path::new(OURS));
     play("Slurm's own", &mut theirs, &real);
     assert_eq!(lost, Lost::default(), "ours");
+}
+
+/// What our controller says while saves do not get through.
+#[test]
+fn sbatch_asks_again_by_itself_when_it_is_told_code_11() {
+    let test = "sbatch_asks_again_by_itself_when_it_is_told_code_11";
+    let Some(munged) = programs::find("munged", test) else { return };
+    if programs::find("sbatch", test).is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let munged = Munged::start(&munged, dir.path());
+    let auth_info = format!("AuthInfo=socket={}", munged.socket.display());
+    let told = Controller::configure(dir.path().join("told"), &auth_info, CLUSTER);
+    let info = Info { socket: Some(munged.socket.clone()), ttl_s: None };
+    let auth = Auth::Munge(Munge::load(info).unwrap());
+    let listener = std::net::TcpListener::bind(("127.0.0.1", told.port)).unwrap();
+    let mut answers = std::thread::scope(|scope| {
+        let sbatch = scope.spawn(|| sbatch(&told, 0));
+        let accepted = Submitted { job_id: 42, ..Submitted::default() };
+        let answers = [Message::code(11), Message::Submitted(Box::new(accepted))];
+        let asked = answers.map(|answer| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let asked = link::accept(&mut stream, &auth, Times::default()).unwrap();
+            link::reply(&mut stream, &auth, &asked, &answer).unwrap();
+            asked.message
+        });
+        assert_eq!(sbatch.join().unwrap().expect("it was accepted").id, 42);
+        asked.into_iter()
+    });
+    let (first, second) = (answers.next().unwrap(), answers.next().unwrap());
+    assert!(matches!(first, Message::Submit(_)), "{first:?}");
+    assert_eq!(first, second);
 }
 
 #[test]

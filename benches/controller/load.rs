@@ -46,7 +46,7 @@ pub fn job() -> JobDesc {
     let environment = (0..12).map(|at| format!("VARIABLE_{at}=value_of_it").as_str().into());
     JobDesc {
         name: "bench".into(),
-        script: format!("#!/bin/sh\n{}", "# a line of a script\n".repeat(70)).as_str().into(),
+        script: format!("#!/bin/sh\n{}", "# a line of a script\n".repeat(81)).as_str().into(),
         environment: environment.collect(),
         argv: vec!["/home/user/script.sh".into()],
         work_dir: "/tmp".into(),
