@@ -2,9 +2,10 @@
 //! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
 
 use crate::controller::core::known;
+use crate::controller::memory;
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
-use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
+use crate::slurm::conf::{Conf, Node, Partition, PartitionState, preempt_mode};
 use crate::slurm::hostlist::{by_prefix, compress};
 use crate::slurm::wire::constants::{node, partition, select};
 use crate::slurm::wire::tables::{
@@ -26,9 +27,6 @@ const ROOT_ONLY: u16 = 0x8;
 const NEEDS_RESERVATION: u16 = 0x10;
 const LEAST_LOADED: u16 = 0x20;
 const EXCLUSIVE_USER: u16 = 0x40;
-
-/// Memory of a CPU, not of a node.
-const PER_CPU: u64 = 1 << 63;
 
 /// The select plugin that the clients have loaded, as slurm.conf says.
 #[must_use]
@@ -160,24 +158,6 @@ pub fn partitions(conf: &Conf, changed: i64, show: u16) -> Listing<Time, Partiti
     Listing { head: Time(changed), records: records.collect() }
 }
 
-fn packed_memory(of: Memory, cluster: u64) -> u64 {
-    match of {
-        Memory::Unlimited => cluster,
-        Memory::PerNode(mebibytes) => mebibytes,
-        Memory::PerCpu(mebibytes) => mebibytes | PER_CPU,
-    }
-}
-
-/// The cluster's memory, for partitions that say nothing: of a CPU, or of a node; 0 for no limit.
-#[must_use]
-pub fn cluster_memory(conf: &Conf, per_cpu: &str, per_node: &str) -> u64 {
-    let limit = |number: u64| if number == u64::INFINITE { 0 } else { number };
-    match limit(conf.number(per_cpu)) {
-        0 => limit(conf.number(per_node)),
-        mebibytes => mebibytes | PER_CPU,
-    }
-}
-
 /// The cluster's way to preempt.
 #[must_use]
 pub fn cluster_preempt_mode(conf: &Conf) -> u16 {
@@ -226,15 +206,9 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
         min_nodes: of.min_nodes,
         total_nodes: u32::try_from(members.len()).expect("fewer than the hosts"),
         total_cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
-        def_mem_per_cpu: packed_memory(
-            of.def_mem,
-            cluster_memory(conf, "DefMemPerCPU", "DefMemPerNode"),
-        ),
+        def_mem_per_cpu: memory::default_of(conf, of),
         max_cpus_per_node: of.max_cpus_per_node,
-        max_mem_per_cpu: packed_memory(
-            of.max_mem,
-            cluster_memory(conf, "MaxMemPerCPU", "MaxMemPerNode"),
-        ),
+        max_mem_per_cpu: memory::most_of(conf, of),
         flags: flags(of),
         max_share: of.max_share,
         over_time_limit: of.over_time_limit.unwrap_or(u16::UNSET),

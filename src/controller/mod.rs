@@ -22,6 +22,7 @@ pub mod entry;
 pub mod home;
 mod inform;
 pub mod job;
+pub mod memory;
 pub mod node;
 pub mod server;
 pub mod service;
