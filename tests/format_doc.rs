@@ -13,7 +13,7 @@ fn every_table_of_the_code_stands_in_the_document() {
     let formats = ["names", "control", "segment", "group", "batch", "snapshot"];
     let formats = formats.map(|module| format!("format/{module}"));
     let exports = ["repository", "manifest", "part"].map(|module| format!("export/{module}"));
-    let controller = ["controller/node".to_owned()];
+    let controller = ["node", "job"].map(|module| format!("controller/{module}"));
     for module in formats.into_iter().chain(exports).chain(controller) {
         let path = format!("{}/src/{module}.rs", env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(path).unwrap();

@@ -7,6 +7,10 @@ use statedir::slurm::wire::{Column, tables};
 
 const DOC: &str = include_str!("../docs/slurm-protocol.md");
 
+/// Where the entries of the controller's tables are described.
+#[cfg(feature = "controller")]
+const FORMAT: &str = include_str!("../docs/format.md");
+
 /// One field, as the document has it.
 fn entry(number: usize, column: &Column) -> String {
     let Column { name, kind, of, .. } = column;
@@ -42,6 +46,32 @@ fn every_record_stands_in_the_document_field_by_field() {
     let text = missing.iter().map(|block| format!("{block}\n")).collect::<String>();
     assert!(missing.is_empty(), "not in docs/slurm-protocol.md:\n{text}");
     assert!(blocks.len() > 50);
+}
+
+#[cfg(feature = "controller")]
+#[test]
+fn every_record_of_the_controllers_tables_stands_in_the_format_field_by_field() {
+    use statedir::controller::job::{Course, Entry, Payload, Share, TaskRun};
+    use statedir::controller::node::NodeRecord;
+    use statedir::controller::state::{Number, PartitionRecord};
+    use statedir::slurm::wire::Record;
+
+    fn text<R: Record>() -> String {
+        block(R::NAME, R::COLUMNS)
+    }
+    let blocks = [
+        text::<NodeRecord>(),
+        text::<PartitionRecord>(),
+        text::<Entry>(),
+        text::<Course>(),
+        text::<Share>(),
+        text::<TaskRun>(),
+        text::<Payload>(),
+        text::<Number>(),
+    ];
+    let missing: String =
+        blocks.iter().filter(|block| !FORMAT.contains(*block)).map(|b| format!("{b}\n")).collect();
+    assert!(missing.is_empty(), "not in docs/format.md:\n{missing}");
 }
 
 #[test]

@@ -15,9 +15,11 @@ use crate::slurm::wire::tables::{
 use crate::slurm::wire::{Message, Text};
 
 mod agents;
+pub mod array;
 mod control;
 mod cycle;
 pub mod ending;
+pub mod ids;
 mod nodes;
 mod partitions;
 mod start;

@@ -6,4 +6,5 @@
 pub mod auth;
 pub mod conf;
 pub mod hostlist;
+pub mod link;
 pub mod wire;

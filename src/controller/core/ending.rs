@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! PENDING ─ cancel ──────────────────────────────▶ over
-//! RUNNING ─ end ──▶ over | COMPLETING ─ last node ▶ over
+//! RUNNING ─ end ──▶ over | COMPLETING ─ last node ▶ over ─ requeue ▶ PENDING
 //!    └───── requeue ▶ PENDING | COMPLETING ─ last node ▶ PENDING
+//!                        └ cancel ▶ over | COMPLETING ─ last node ▶ over
 //! ```
 //!
 //! Invariants: while a node may still hold something of a job, its share there is taken (COMPLETING,
@@ -12,38 +13,74 @@
 
 use crate::controller::core::{Effect, Ending, World};
 use crate::controller::job::{Course, Job};
-use crate::slurm::wire::constants::job as state;
+use crate::slurm::wire::constants::{job as state, reason};
 use crate::slurm::wire::{Text, Time};
 use std::sync::Arc;
 
 /// A job is over, or will be when its nodes have nothing left of it.
 ///
-/// `base` is the state that it ends in, `reason` Slurm's number for why.
+/// `base` is the state that it ends in, `reason` Slurm's number for why. One that waits again while
+/// its nodes are still at work does not wait any more; when it ended stays as it is.
+///
+/// # Panics
+/// If `base` is no state to end in, or the job is over: the caller's mistake.
 #[must_use]
 pub fn end(world: World<'_>, job: &Job, base: u32, reason: u16) -> (Arc<Job>, Vec<Effect>) {
     assert!(base > state::SUSPENDED && base <= state::OUT_OF_MEMORY, "a state to end in: {base}");
+    assert!(job.is_pending() || job.is_active(), "job {} is over", job.id);
     let mut course = job.course.clone();
-    course.end_time = Time(world.now);
     course.reason = reason;
-    if !job.is_active() {
+    if job.is_pending() && job.is_completing() {
+        course.state = base | state::COMPLETING;
+        return (next(job, course), vec![Effect::Schedule]);
+    }
+    course.end_time = ended(world, job);
+    if job.is_pending() {
         course.state = base;
-        course.shares.clear();
+        course.start_time = course.end_time;
         return (next(job, course), vec![Effect::Schedule]);
     }
     course.state = base | state::COMPLETING;
     leave(job, course)
 }
 
-/// A job that runs is to wait again, as soon as its nodes have nothing left of it.
+/// A job is to wait again, as soon as its nodes have nothing left of it; one that is over, too.
+///
+/// # Panics
+/// If it waits already: the caller's mistake.
 #[must_use]
 pub fn requeue(world: World<'_>, job: &Job) -> (Arc<Job>, Vec<Effect>) {
-    assert!(job.is_active(), "job {} does not run", job.id);
+    assert!(!job.is_pending(), "job {} waits", job.id);
     let mut course = job.course.clone();
-    course.state = state::PENDING | state::COMPLETING;
-    course.end_time = Time(world.now);
     course.restart_cnt = course.restart_cnt.saturating_add(1);
     course.requeues = course.requeues.saturating_add(1);
+    course.reason = reason::NONE;
+    course.state_desc = Text::NONE;
+    if job.is_over() {
+        course.state = state::PENDING;
+        forget_run(&mut course);
+        return (next(job, course), vec![Effect::Schedule]);
+    }
+    course.state = state::PENDING | state::COMPLETING;
+    if job.is_completing() {
+        return (next(job, course), vec![Effect::Schedule]);
+    }
+    course.end_time = ended(world, job);
     leave(job, course)
+}
+
+/// When a job that ends now has ended: while it is stopped, it does not run.
+fn ended(world: World<'_>, job: &Job) -> Time {
+    if job.base() == state::SUSPENDED { job.course.suspend_time } else { Time(world.now) }
+}
+
+/// What a job that waits again does not have any more.
+fn forget_run(course: &mut Course) {
+    course.shares.clear();
+    course.batch_host = Text::NONE;
+    (course.start_time, course.end_time) = (Time(0), Time(0));
+    (course.suspend_time, course.pre_sus_time) = (Time(0), Time(0));
+    (course.exit_code, course.derived_ec) = (0, 0);
 }
 
 fn leave(job: &Job, mut course: Course) -> (Arc<Job>, Vec<Effect>) {
@@ -63,9 +100,7 @@ pub fn left(job: &Job, node: &Text) -> Option<(Arc<Job>, Vec<Effect>)> {
     if course.completing.is_empty() {
         course.state &= !state::COMPLETING;
         if job.is_pending() {
-            course.shares.clear();
-            course.batch_host = Text::NONE;
-            (course.start_time, course.end_time) = (Time(0), Time(0));
+            forget_run(&mut course);
         }
     }
     Some((next(job, course), vec![Effect::Schedule]))
@@ -75,4 +110,80 @@ pub fn left(job: &Job, node: &Text) -> Option<(Arc<Job>, Vec<Effect>)> {
 #[must_use]
 pub fn next(job: &Job, course: Course) -> Arc<Job> {
     Arc::new(Job { id: job.id, spec: Arc::clone(&job.spec), course })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::job::{Share, unbegun};
+    use crate::controller::state::{Change, Load, State};
+    use crate::slurm::conf::Conf;
+    use crate::slurm::wire::tables::JobDesc;
+    use crate::slurm::wire::{Bits, Field};
+    use std::path::Path;
+
+    fn running(nodes: &[&str]) -> Job {
+        let share = |node: &&str| {
+            let cores = Bits::from_set(1, [0]);
+            Share { node: (*node).into(), cpus: 1, memory: 5, cores }
+        };
+        let shares = nodes.iter().map(share).collect();
+        let course = Course { state: state::RUNNING, shares, start_time: Time(3), ..unbegun() };
+        Job { id: 7, spec: Arc::new(JobDesc::unset()), course }
+    }
+
+    /// The state with that job alone, checked against itself.
+    fn with(job: &Arc<Job>) -> State {
+        let mut state = State::default();
+        state.take(Change::Job(Arc::clone(job)));
+        state
+    }
+
+    fn conf() -> Conf {
+        let text = "ClusterName=c\nSlurmctldHost=localhost\nNodeName=n\nPartitionName=p Nodes=n\n";
+        Conf::read(Path::new("/x"), &mut |_| Ok(text.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_was_to_wait_again_can_still_be_cancelled_and_keeps_its_nodes_until_they_are_clean()
+     {
+        let (conf, state) = (conf(), State::default());
+        let world = World { conf: &conf, state: &state, now: 9 };
+        let (again, effects) = requeue(world, &running(&["a", "b"]));
+        assert_eq!(effects.len(), 2, "its nodes are told");
+        assert!(again.is_pending() && again.is_completing() && again.course.restart_cnt == 1);
+        let later = World { now: 20, ..world };
+        let (gone, effects) = end(later, &again, state::CANCELLED, 0);
+        assert_eq!(effects, [Effect::Schedule], "its nodes were told before");
+        assert_eq!(gone.course.end_time, Time(9), "when it ended");
+        assert_eq!(with(&gone).load_of("b").cpus, 1);
+        let (gone, _) = left(&gone, &"a".into()).unwrap();
+        let (gone, _) = left(&gone, &"b".into()).unwrap();
+        assert!(gone.is_over() && gone.base() == state::CANCELLED);
+        assert_eq!(with(&gone).load_of("b"), Load::default());
+        assert_eq!(left(&gone, &"b".into()), None);
+    }
+
+    #[test]
+    fn a_job_that_is_over_waits_again_without_a_trace_of_its_run() {
+        let (conf, state) = (conf(), State::default());
+        let world = World { conf: &conf, state: &state, now: 9 };
+        let (ended, _) = end(world, &running(&["a"]), state::FAILED, reason::EXIT_CODE);
+        assert_eq!((ended.course.end_time, ended.course.reason), (Time(9), reason::EXIT_CODE));
+        let (over, _) = left(&ended, &"a".into()).unwrap();
+        let (again, _) = requeue(world, &over);
+        let course = &again.course;
+        assert!(again.is_pending() && !again.is_completing() && course.shares.is_empty());
+        assert_eq!((course.start_time, course.end_time, course.reason), (Time(0), Time(0), 0));
+    }
+
+    #[test]
+    fn a_job_that_is_stopped_ends_when_it_was_stopped() {
+        let (conf, state) = (conf(), State::default());
+        let world = World { conf: &conf, state: &state, now: 9 };
+        let mut job = running(&["a"]);
+        (job.course.state, job.course.suspend_time) = (state::SUSPENDED, Time(5));
+        assert_eq!(end(world, &job, state::CANCELLED, 0).0.course.end_time, Time(5));
+        assert_eq!(requeue(world, &job).0.course.end_time, Time(5));
+    }
 }
