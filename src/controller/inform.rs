@@ -1,11 +1,11 @@
-//! What is told about nodes and partitions. Field by field what Slurm's own controller says of a
-//! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
+//! What is told about nodes and partitions, and in `jobs` and `steps` about what runs there. Field
+//! by field what Slurm's own controller says; tests compare the two as its clients print them.
 
 use crate::controller::core::known;
 use crate::controller::memory;
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
-use crate::slurm::conf::{Conf, Node, Partition, PartitionState, preempt_mode};
+use crate::slurm::conf::{self, Conf, Node, Partition, PartitionState, preempt_mode};
 use crate::slurm::hostlist::{by_prefix, compress};
 use crate::slurm::wire::constants::{node, partition, select};
 use crate::slurm::wire::tables::{
@@ -13,6 +13,10 @@ use crate::slurm::wire::tables::{
 };
 use crate::slurm::wire::{Bits, Scaled, SelectJob, Text, Time, Unset};
 use std::fmt::Write;
+
+pub mod jobs;
+mod resources;
+pub mod steps;
 
 /// In a request: hidden ones too.
 const SHOW_ALL: u16 = 0x1;
@@ -36,6 +40,12 @@ pub fn select_plugin(conf: &Conf) -> u32 {
         Some("select/cons_res") => select::CONS_RES,
         _ => select::LINEAR,
     }
+}
+
+/// What is consumed of nodes, as slurm.conf says and Slurm packs it.
+fn select_parameters(conf: &Conf) -> u16 {
+    let text = conf.text("SelectTypeParameters");
+    text.and_then(|text| conf::select_parameters(text).ok()).unwrap_or(0)
 }
 
 /// All nodes, those that are not shown without a name: bitmaps count by place.
@@ -124,14 +134,17 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
             current_watts: 0,
         },
         power: Power { cap_watts: u32::UNSET },
-        tres_fmt_str: resources(u64::from(of.cpus), of.real_memory, None).into(),
+        tres_fmt_str: amounts(u64::from(of.cpus), of.real_memory, None).into(),
         ..NodeInfo::default()
     }
 }
 
-/// `cpu=2,mem=1000M,node=1,billing=2`, as Slurm writes it.
-fn resources(cpus: u64, memory: u64, nodes: Option<usize>) -> String {
-    let mut list = format!("cpu={cpus},mem={}", in_units(memory));
+/// `cpu=2,mem=1000M,node=1,billing=2`, as Slurm writes it; what there is none of is left out.
+fn amounts(cpus: u64, memory: u64, nodes: Option<usize>) -> String {
+    let mut list = format!("cpu={cpus}");
+    if memory > 0 {
+        write!(list, ",mem={}", in_units(memory)).expect("strings take everything");
+    }
     if let Some(nodes) = nodes {
         write!(list, ",node={nodes}").expect("strings take everything");
     }
@@ -231,7 +244,7 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
         nodes: list.into(),
         node_inx: Bits::from_set(all, places),
         billing_weights_str: of.billing_weights.clone().into(),
-        tres_fmt_str: resources(cpus, memory, Some(members.len())).into(),
+        tres_fmt_str: amounts(cpus, memory, Some(members.len())).into(),
         ..PartitionInfo::default()
     }
 }
@@ -242,8 +255,8 @@ mod tests {
 
     #[test]
     fn memory_is_written_in_the_unit_that_fits() {
-        assert_eq!(resources(2, 1000, None), "cpu=2,mem=1000M,billing=2");
-        assert_eq!(resources(8, 4096, Some(4)), "cpu=8,mem=4G,node=4,billing=8");
+        assert_eq!(amounts(2, 1000, None), "cpu=2,mem=1000M,billing=2");
+        assert_eq!(amounts(8, 4096, Some(4)), "cpu=8,mem=4G,node=4,billing=8");
         assert_eq!(in_units(1 << 20), "1T");
         assert_eq!(in_units(0), "0M");
         assert_eq!(in_units(u64::MAX), format!("{}M", u64::MAX));

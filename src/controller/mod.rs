@@ -19,6 +19,7 @@ mod config;
 pub mod core;
 pub mod daemon;
 pub mod entry;
+pub mod forecast;
 pub mod home;
 mod inform;
 pub mod job;

@@ -6,13 +6,16 @@
 
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{self, Command, Effect, Outcome, Who, World};
-use crate::controller::inform;
+use crate::controller::entry;
+use crate::controller::inform::jobs::{self, Asker, Scene};
+use crate::controller::inform::{self, steps};
+use crate::controller::job::{Job, Payload, SCRIPTS};
 use crate::controller::state::{self, State, StateError};
 use crate::controller::users;
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{ControlStatus, JobTimes, Listing};
+use crate::slurm::wire::tables::{ControlStatus, Script};
 use crate::slurm::wire::{Message, Time};
 use crate::store::{SaveError, Store};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -29,6 +32,7 @@ const UNSPECIFIED: u32 = u32::MAX;
 struct Live {
     conf: Arc<Conf>,
     state: State,
+    jobs_changed: i64,
     nodes_changed: i64,
     conf_changed: i64,
 }
@@ -101,7 +105,13 @@ impl Service {
     ) -> (Service, mpsc::UnboundedReceiver<Effect>) {
         let changed = host.started;
         let conf = Arc::new(conf);
-        let live = Live { conf, state, nodes_changed: changed, conf_changed: changed };
+        let live = Live {
+            conf,
+            state,
+            jobs_changed: changed,
+            nodes_changed: changed,
+            conf_changed: changed,
+        };
         let (end, _) = watch::channel(None);
         let (effects, wanted) = mpsc::unbounded_channel();
         let (live, commands) = (RwLock::new(live), Mutex::new(()));
@@ -235,15 +245,34 @@ impl Service {
                 let found = inform::partitions(&live.conf, live.conf_changed, asked.show_flags);
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
-            Message::JobsRequest(_) => {
-                let head = JobTimes { last_update: Time(self.host.started), ..JobTimes::default() };
-                let found = Listing { head, records: Vec::new() };
+            Message::JobsRequest(asked) if not_newer(live.jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::JobsRequest(asked) => {
+                let (scene, asker) = self.scene(&live, who, asked.show_flags);
+                let found = jobs::jobs(scene, asker, asked.job_ids.as_deref(), None);
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
-            Message::JobRequest(_) => code(rc::JOB),
-            Message::StepsRequest(_) => {
-                let found = Listing { head: Time(self.host.started), records: Vec::new() };
+            Message::JobRequest(asked) => {
+                let (scene, asker) = self.scene(&live, who, asked.show_flags);
+                match jobs::one_job(scene, asker, asked.job_id) {
+                    Some(found) => Answer::Reply(Message::Jobs(Box::new(found))),
+                    None => code(rc::JOB),
+                }
+            }
+            Message::StepsRequest(asked) if not_newer(live.jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::StepsRequest(asked) => {
+                let (scene, asker) = self.scene(&live, who, asked.show_flags);
+                let found = steps::steps(scene, asker, &asked);
                 Answer::Reply(Message::Steps(Box::new(found)))
+            }
+            Message::ScriptRequest(asked) => {
+                let (_, asker) = self.scene(&live, who, 0);
+                let job = live.state.job(asked.job_id).cloned();
+                drop(live);
+                self.script(job.as_deref(), asker)
             }
             // It is in charge already.
             Message::Takeover if self.is_admin(who) => code(rc::OK),
@@ -292,6 +321,29 @@ impl Service {
             _ => return code(rc::UNSUPPORTED),
         };
         Answer::Reply(self.execute(&command))
+    }
+
+    /// What is shown of jobs, and to whom.
+    fn scene<'a>(&self, live: &'a Live, who: Identity, show: u16) -> (Scene<'a>, Asker) {
+        let (conf, state) = (&*live.conf, &live.state);
+        let scene = Scene { conf, state, forecast: None, now: now() };
+        (scene, Asker { uid: who.uid, admin: self.is_admin(who), show })
+    }
+
+    /// The script of a job, for those who may read it.
+    fn script(&self, job: Option<&Job>, asker: Asker) -> Answer {
+        let Some(job) = job else { return code(rc::JOB) };
+        if !jobs::may_read_script(job, asker) {
+            return code(rc::USER);
+        }
+        let view = self.store.view();
+        let payload = view.get(SCRIPTS, &entry::key(job.script_id())).ok().flatten();
+        match payload.map(entry::decode::<Payload>) {
+            Some(Ok(Payload { script, .. })) => {
+                Answer::Reply(Message::Script(Box::new(Script { script })))
+            }
+            _ => code(rc::NO_SCRIPT),
+        }
     }
 
     fn facts(&self) -> Facts {
@@ -346,7 +398,7 @@ impl Service {
         }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         changes.into_iter().for_each(|change| live.state.take(change));
-        live.nodes_changed = now();
+        (live.jobs_changed, live.nodes_changed) = (now(), now());
         Ok(())
     }
 
@@ -369,7 +421,7 @@ impl Service {
         note_ignored(&conf);
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.conf = Arc::new(conf);
-        (live.conf_changed, live.nodes_changed) = (now(), now());
+        (live.conf_changed, live.nodes_changed, live.jobs_changed) = (now(), now(), now());
         tracing::info!("slurm.conf was read again");
         rc::OK
     }

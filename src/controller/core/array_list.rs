@@ -6,7 +6,7 @@
 use crate::controller::job::{TaskRun, task_ids};
 
 /// What a list stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ArrayList {
     /// The tasks.
     pub tasks: Vec<TaskRun>,
@@ -125,8 +125,22 @@ mod tests {
             assert_eq!(again(text).as_deref(), Some(wanted), "{text}");
         }
         for bad in [
-            "", "x", "1-", "-1", "5-3", "1001", "0-1001", "1:2", "1-9:0", "1-9:x", "1-4%", "1-4%x",
-            "1,,2", "1-2-3", "99999999999", "1 2",
+            "",
+            "x",
+            "1-",
+            "-1",
+            "5-3",
+            "1001",
+            "0-1001",
+            "1:2",
+            "1-9:0",
+            "1-9:x",
+            "1-4%",
+            "1-4%x",
+            "1,,2",
+            "1-2-3",
+            "99999999999",
+            "1 2",
         ] {
             assert_eq!(again(bad), None, "{bad}");
         }
@@ -134,7 +148,8 @@ mod tests {
 
     #[test]
     fn masks_are_those_of_the_protocol() {
-        for (text, wanted) in [("0", "0x1"), ("2-3", "0xC"), ("0-8:2,15", "0x8155"), ("4", "0x10")] {
+        for (text, wanted) in [("0", "0x1"), ("2-3", "0xC"), ("0-8:2,15", "0x8155"), ("4", "0x10")]
+        {
             assert_eq!(mask(&parse(text, 1001).unwrap().tasks), wanted, "{text}");
         }
         assert_eq!(mask(&[]), "");

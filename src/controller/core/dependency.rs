@@ -157,9 +157,8 @@ impl Dependencies {
     }
 
     fn add(&mut self, new: Dependency) -> Result<(), Malformed> {
-        let same = |old: &Dependency| {
-            (old.kind, old.job, old.task) == (new.kind, new.job, new.task)
-        };
+        let same =
+            |old: &Dependency| (old.kind, old.job, old.task) == (new.kind, new.job, new.task);
         if self.list.len() >= MOST {
             return Err(Malformed);
         }
@@ -310,8 +309,11 @@ mod tests {
             ("AfterOK:5:6", "afterok:5(unfulfilled),afterok:6(unfulfilled)"),
             ("after:5+10", "after:5+10(unfulfilled)"),
             ("aftercorr:7_*", "aftercorr:7_*(unfulfilled)"),
-            ("afterany:7_[1-2,5]", "afterany:7_1(unfulfilled),afterany:7_2(unfulfilled),\
-              afterany:7_5(unfulfilled)"),
+            (
+                "afterany:7_[1-2,5]",
+                "afterany:7_1(unfulfilled),afterany:7_2(unfulfilled),\
+              afterany:7_5(unfulfilled)",
+            ),
             ("afternotok:1?singleton", "afternotok:1(unfulfilled)?singleton(unfulfilled)"),
             ("afterok:5(failed),afterok:6(fulfilled)", "afterok:5(failed),afterok:6(unfulfilled)"),
             ("afterok:5,afterok:5", "afterok:5(unfulfilled)"),
@@ -319,9 +321,23 @@ mod tests {
             assert_eq!(printed(text), wanted, "{text}");
         }
         for bad in [
-            "x", "afterok", "afterok:", "afterok:0", "afterok:5,", "afterok:5;6", "afterok:5_",
-            "afterok:5_[1", "afterok:5_[3-1]", "afterok:5(x", "after:5+0", "after:5+", "expand:5",
-            "singletonx", ",", "afterok:99999999999", "afterok:5_[0-4000000000]",
+            "x",
+            "afterok",
+            "afterok:",
+            "afterok:0",
+            "afterok:5,",
+            "afterok:5;6",
+            "afterok:5_",
+            "afterok:5_[1",
+            "afterok:5_[3-1]",
+            "afterok:5(x",
+            "after:5+0",
+            "after:5+",
+            "expand:5",
+            "singletonx",
+            ",",
+            "afterok:99999999999",
+            "afterok:5_[0-4000000000]",
         ] {
             assert_eq!(Dependencies::parse(bad), Err(Malformed), "{bad}");
         }

@@ -99,8 +99,7 @@ pub fn adjusted(conf: &Conf, place: &Place<'_>, spec: &JobDesc) -> Option<Adjust
             let cpus = u16::try_from(wanted.div_ceil(limit & !PER_CPU)).ok()?;
             let least = spec.pn_min_cpus.get().unwrap_or(0).max(cpus);
             let tasks = spec.ntasks_per_node.get().filter(|tasks| *tasks > 0);
-            let cpus_per_task =
-                tasks.map_or(spec.cpus_per_task, |tasks| least.div_ceil(tasks));
+            let cpus_per_task = tasks.map_or(spec.cpus_per_task, |tasks| least.div_ceil(tasks));
             Some(Adjusted { node_cpus: least, cpus_per_task, ..same })
         }
     }

@@ -9,6 +9,7 @@ use crate::controller::core::{Who, World};
 use crate::slurm::conf::{Conf, Node, Partition, PartitionState};
 use crate::slurm::hostlist;
 use crate::slurm::wire::Unset;
+use crate::slurm::wire::constants::reason;
 use crate::slurm::wire::tables::JobDesc;
 
 /// In `bitflags`: the user named no partition.
@@ -113,8 +114,7 @@ pub fn places<'a>(world: World<'a>, spec: &mut JobDesc) -> Result<Vec<Place<'a>>
 
 /// The partition, or the first of its alternates that takes jobs.
 fn taking<'a>(partition: &'a Partition, all: &'a [Partition]) -> Result<&'a Partition, u32> {
-    let takes =
-        |of: &Partition| matches!(of.state, PartitionState::Up | PartitionState::Down);
+    let takes = |of: &Partition| matches!(of.state, PartitionState::Up | PartitionState::Down);
     let mut at = partition;
     // A circle of alternates ends after as many steps as there are partitions.
     for _ in 0..=all.len() {
@@ -284,7 +284,6 @@ fn times(places: &[Place<'_>], spec: &mut JobDesc, enforce: Enforce) -> Result<(
 /// [`access`] says, once more for jobs that were accepted without `EnforcePartLimits`.
 #[must_use]
 pub fn waits_for(place: &Place<'_>, spec: &JobDesc) -> Option<u16> {
-    use crate::controller::core::submit::reason;
     if !for_account(&place.partition, spec) {
         return Some(reason::ACCOUNT);
     }

@@ -74,6 +74,8 @@ pub mod code {
     pub const NICE: u32 = 2123;
     /// A least time that cannot be.
     pub const TIME_MIN: u32 = 2124;
+    /// Preferred features that no node has, or a list that cannot be read.
+    pub const PREFER: u32 = 2133;
 }
 
 /// Why.

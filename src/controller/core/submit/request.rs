@@ -33,11 +33,18 @@ pub fn owner(spec: &mut JobDesc, who: &Who) -> Result<(), Refusal> {
     if spec.group_id == who.gid { Ok(()) } else { Err(code::GROUP_ID.into()) }
 }
 
+/// Where the job was submitted, as its client says: clients leave the field to the controller, and
+/// put the name into the job's environment.
+pub fn from_where(spec: &mut JobDesc, environment: &[Text]) {
+    if spec.alloc_node.is_empty() {
+        let name =
+            |line: &Text| line.bytes().strip_prefix(b"SLURM_SUBMIT_HOST=").map(Text::from_bytes);
+        spec.alloc_node = environment.iter().find_map(name).unwrap_or(Text::NONE);
+    }
+}
+
 /// What only administrators may.
 pub fn rights(spec: &mut JobDesc, who: &Who) -> Result<(), Refusal> {
-    if spec.alloc_node.is_empty() {
-        return Err(code::NODE.into());
-    }
     let reboot = !matches!(spec.reboot, 0 | u16::UNSET);
     if !who.admin {
         if spec.priority != 0 {
@@ -103,12 +110,8 @@ fn parameter(conf: &Conf, name: &str) -> Option<usize> {
 
 /// What is not done here is refused, with the number that says so best.
 pub fn unsupported(spec: &JobDesc) -> Result<(), Refusal> {
-    let gres = [
-        &spec.tres_per_job,
-        &spec.tres_per_node,
-        &spec.tres_per_socket,
-        &spec.tres_per_task,
-    ];
+    let gres =
+        [&spec.tres_per_job, &spec.tres_per_node, &spec.tres_per_socket, &spec.tres_per_task];
     let of_gres = [&spec.cpus_per_tres, &spec.mem_per_tres, &spec.tres_bind, &spec.tres_freq];
     let asked = |texts: &[&Text]| texts.iter().any(|text| !text.is_empty());
     if spec.immediate == 1 {
@@ -130,7 +133,8 @@ pub fn unsupported(spec: &JobDesc) -> Result<(), Refusal> {
         return Err(code::RESERVATION.into());
     }
     // A time by which a job must have ended; and what a burst buffer is to hold for it.
-    let deadline = !matches!(spec.deadline.0, 0) && !u32::try_from(spec.deadline.0).is_ok_and(Unset::is_unset);
+    let deadline =
+        !matches!(spec.deadline.0, 0) && !u32::try_from(spec.deadline.0).is_ok_and(Unset::is_unset);
     if deadline || asked(&[&spec.burst_buffer, &spec.container]) {
         return Err(code::UNSUPPORTED.into());
     }
