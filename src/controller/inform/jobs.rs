@@ -6,10 +6,10 @@
 use crate::controller::core::array::throttle;
 use crate::controller::core::array_list::mask;
 use crate::controller::core::current;
-use crate::controller::forecast::{Estimate, Forecast};
 use crate::controller::inform::{SHOW_ALL, SHOW_DETAIL, amounts, select_plugin};
 use crate::controller::job::{Job, Share};
 use crate::controller::memory::PER_CPU;
+use crate::controller::sched::{Forecast, Forecasts};
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Partition};
 use crate::slurm::hostlist::{compress, expand};
@@ -33,15 +33,15 @@ pub struct Scene<'a> {
     pub conf: &'a Conf,
     /// The state.
     pub state: &'a State,
-    /// What the scheduler thinks of jobs that wait.
-    pub forecast: Option<&'a Forecast>,
+    /// What the scheduler has found about jobs that wait.
+    pub forecasts: &'a Forecasts,
     /// Seconds since 1970.
     pub now: i64,
 }
 
 /// Who asks, and what for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker {
+pub struct Viewer {
     /// User id.
     pub uid: u32,
     /// Whether all is shown to him.
@@ -61,14 +61,14 @@ struct Queue {
 /// What is needed for many jobs again and again.
 pub struct Listed<'a> {
     pub(super) scene: Scene<'a>,
-    pub(super) asker: Asker,
+    pub(super) viewer: Viewer,
     queues: HashMap<String, Queue>,
     pub(super) places: HashMap<&'a str, u32>,
     private: bool,
 }
 
 impl<'a> Listed<'a> {
-    pub(super) fn new(scene: Scene<'a>, asker: Asker) -> Listed<'a> {
+    pub(super) fn new(scene: Scene<'a>, viewer: Viewer) -> Listed<'a> {
         let conf = scene.conf;
         let queue = |partition: Partition| {
             let at = conf.partitions.iter().position(|other| other.name == partition.name);
@@ -92,7 +92,7 @@ impl<'a> Listed<'a> {
         let private = conf.text("PrivateData").unwrap_or("").to_ascii_lowercase();
         Listed {
             scene,
-            asker,
+            viewer,
             queues: current(conf, scene.state).into_iter().map(queue).collect(),
             places: conf.nodes.iter().enumerate().map(place).collect(),
             private: private.split(',').any(|word| matches!(word, "jobs" | "all")),
@@ -109,13 +109,13 @@ impl<'a> Listed<'a> {
 
     /// Whether the job is shown to who asks.
     pub(super) fn shows(&self, job: &Job) -> bool {
-        if self.asker.admin {
+        if self.viewer.admin {
             return true;
         }
-        if self.private && job.spec.user_id != self.asker.uid {
+        if self.private && job.spec.user_id != self.viewer.uid {
             return false;
         }
-        self.asker.show & SHOW_ALL != 0 || !self.is_hidden(job)
+        self.viewer.show & SHOW_ALL != 0 || !self.is_hidden(job)
     }
 
     fn is_hidden(&self, job: &Job) -> bool {
@@ -124,8 +124,8 @@ impl<'a> Listed<'a> {
         queues.all(|queue| queue.is_some_and(|queue| queue.partition.hidden))
     }
 
-    fn estimate(&self, job: &Job) -> Option<&'a Estimate> {
-        self.scene.forecast.filter(|_| job.is_pending())?.jobs.get(&job.id)
+    fn forecast(&self, job: &Job) -> Option<&'a Forecast> {
+        self.scene.forecasts.get(&job.id).filter(|_| job.is_pending())
     }
 
     fn bits<'b>(&self, names: impl IntoIterator<Item = &'b str>) -> Bits {
@@ -139,11 +139,11 @@ impl<'a> Listed<'a> {
 #[must_use]
 pub fn jobs(
     scene: Scene<'_>,
-    asker: Asker,
+    viewer: Viewer,
     ids: Option<&[u32]>,
     user: Option<u32>,
 ) -> Listing<JobTimes, JobInfo> {
-    let listed = Listed::new(scene, asker);
+    let listed = Listed::new(scene, viewer);
     let shown = |job: &Job| user.is_none_or(|user| job.spec.user_id == user) && listed.shows(job);
     let records = match ids {
         None => scene
@@ -163,8 +163,8 @@ pub fn jobs(
 
 /// One job, or all that is left of an array; `None`: there is none that is shown.
 #[must_use]
-pub fn one_job(scene: Scene<'_>, asker: Asker, id: u32) -> Option<Listing<JobTimes, JobInfo>> {
-    let listed = Listed::new(scene, asker);
+pub fn one_job(scene: Scene<'_>, viewer: Viewer, id: u32) -> Option<Listing<JobTimes, JobInfo>> {
+    let listed = Listed::new(scene, viewer);
     let own = scene.state.job(id);
     let own_array = own.is_none_or(|job| job.is_array() || job.course.array_job_id == id);
     let rest = scene.state.array(id).filter(|job| own_array && job.id != id);
@@ -174,14 +174,7 @@ pub fn one_job(scene: Scene<'_>, asker: Asker, id: u32) -> Option<Listing<JobTim
 }
 
 fn head(scene: Scene<'_>) -> JobTimes {
-    let last_backfill = scene.forecast.map_or(Time(0), |forecast| forecast.backfill);
-    JobTimes { last_update: Time(scene.now), last_backfill }
-}
-
-/// Whether `asker` may see the script of a job.
-#[must_use]
-pub fn may_read_script(job: &Job, asker: Asker) -> bool {
-    asker.admin || job.spec.user_id == asker.uid
+    JobTimes { last_update: Time(scene.now), last_backfill: Time(0) }
 }
 
 fn info(listed: &Listed<'_>, job: &Job) -> JobInfo {
@@ -202,7 +195,7 @@ fn info(listed: &Listed<'_>, job: &Job) -> JobInfo {
         batch_flag: course.requeues.saturating_add(1),
         power_flags: spec.power_flags,
         restart_cnt: course.restart_cnt,
-        show_flags: listed.asker.show,
+        show_flags: listed.viewer.show,
         deadline: spec.deadline,
         alloc_sid: spec.alloc_sid,
         time_min: spec.time_min,
@@ -293,7 +286,7 @@ fn layout(job: &Job) -> MultiCore {
 /// Reason, priority and times.
 fn timed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
     let (course, spec) = (&job.course, &job.spec);
-    let (now, estimate) = (listed.scene.now, listed.estimate(job));
+    let (now, forecast) = (listed.scene.now, listed.forecast(job));
     let queue = listed.queue(job);
     let time_limit = match (course.time_limit.get(), queue) {
         (None, Some(queue)) => queue.partition.max_time,
@@ -307,11 +300,11 @@ fn timed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
     };
     let (mut start_time, mut end_time) = (course.start_time, course.end_time);
     if job.is_pending() {
-        let thought = estimate.map_or(Time(0), |estimate| estimate.start);
+        let thought = forecast.map_or(0, |forecast| forecast.start);
         start_time = match thought {
-            Time(0) if spec.begin_time.0 > now => spec.begin_time,
-            Time(0) => Time(0),
-            Time(at) => Time(at.max(now)),
+            0 if spec.begin_time.0 > now => spec.begin_time,
+            0 => Time(0),
+            at => Time(at.max(now)),
         };
         // The length that clients are told of jobs without a limit is all bits of the number.
         let minutes = time_limit.get().filter(|_| start_time.0 != 0);
@@ -321,18 +314,18 @@ fn timed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
     }
     let fixed = course.priority == 0
         || matches!(course.reason, reason::DEPENDENCY_NEVER | reason::MAX_REQUEUE);
-    let (state_reason, state_desc) = match estimate.filter(|_| !fixed) {
-        Some(estimate) => (estimate.reason, estimate.state_desc.clone()),
+    let (state_reason, state_desc) = match forecast.filter(|_| !fixed) {
+        Some(forecast) => (forecast.reason, forecast.text.clone()),
         None => (course.reason, course.state_desc.clone()),
     };
-    let evaluated = match (estimate, job.is_pending()) {
-        (Some(estimate), _) => estimate.evaluated,
+    let evaluated = match (forecast, job.is_pending()) {
+        (Some(forecast), _) => Time(forecast.evaluated),
         (None, true) => course.submit_time,
         (None, false) => Time(course.start_time.0.max(course.submit_time.0)),
     };
-    let priority = match (course.priority.get(), estimate) {
+    let priority = match (course.priority.get(), forecast) {
         (Some(priority), _) => priority,
-        (None, Some(estimate)) => estimate.priority,
+        (None, Some(forecast)) => forecast.priority,
         (None, None) => basic_priority(job),
     };
     JobInfo {
@@ -377,7 +370,7 @@ fn placed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
     };
     let cpus: u32 = course.shares.iter().map(|share| u32::from(share.cpus)).sum();
     let nodes = u32::try_from(course.shares.len()).expect("a hostlist's limit");
-    let detail = listed.asker.show & SHOW_DETAIL != 0 && has;
+    let detail = listed.viewer.show & SHOW_DETAIL != 0 && has;
     let (num_nodes, max_nodes) = match (has, queue) {
         (true, _) => (nodes, 0),
         (false, queue) => (likely_nodes(job, queue), spec.max_nodes),
@@ -388,7 +381,7 @@ fn placed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
             true => Bits::NONE,
             false => listed.bits(there.iter().map(String::as_str)),
         },
-        sched_nodes: listed.estimate(job).map_or(Text::NONE, |estimate| estimate.nodes.clone()),
+        sched_nodes: listed.forecast(job).map_or(Text::NONE, |forecast| forecast.nodes.clone()),
         partition: match job.is_pending() || course.partition.is_empty() {
             true => spec.partition.clone(),
             false => course.partition.clone(),

@@ -1,6 +1,6 @@
 //! What is told about steps: each job that runs has one, its batch script.
 
-use crate::controller::inform::jobs::{Asker, Listed, Scene};
+use crate::controller::inform::jobs::{Listed, Scene, Viewer};
 use crate::controller::inform::select_plugin;
 use crate::controller::job::Job;
 use crate::slurm::hostlist::compress;
@@ -10,8 +10,8 @@ use crate::slurm::wire::{Bits, SelectJob, Time, Unset, Version};
 
 /// The steps that are asked for: of all jobs, of one, or one.
 #[must_use]
-pub fn steps(scene: Scene<'_>, asker: Asker, asked: &StepsRequest) -> Listing<Time, Step> {
-    let listed = Listed::new(scene, asker);
+pub fn steps(scene: Scene<'_>, viewer: Viewer, asked: &StepsRequest) -> Listing<Time, Step> {
+    let listed = Listed::new(scene, viewer);
     let wanted = asked.step_id.step_id.get().is_none_or(|step| step == step::BATCH);
     let of_job = |job: &Job| {
         asked.step_id.job_id.get().is_none_or(|id| id == job.id || id == job.course.array_job_id)
