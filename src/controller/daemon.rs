@@ -1,6 +1,9 @@
 //! `slurmctld`: reads the configuration, opens the state, serves until it is told to end.
 
+use crate::controller::core::Effect;
 use crate::controller::home;
+use crate::controller::sched;
+use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -18,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 /// Where slurm.conf is, if nobody says.
@@ -82,7 +86,7 @@ fn start(args: &Args) -> Result<(), String> {
     let pid_file = PidFile::write(Path::new(conf.text("SlurmctldPidFile").unwrap_or("")));
     let (first, count) = conf.ports();
     tracing::info!("cluster {cluster}, {} nodes, port {first}", conf.nodes.len());
-    let (service, _effects) = Service::new(conf, auth, store, state, host)
+    let (service, effects) = Service::new(conf, auth, store, state, host)
         .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -90,7 +94,7 @@ fn start(args: &Args) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("threads: {error}"))?;
-    let end = runtime.block_on(serve(&service, first, count));
+    let end = runtime.block_on(serve(&service, effects, first, count));
     drop(runtime);
     drop(pid_file);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
@@ -101,16 +105,37 @@ fn start(args: &Args) -> Result<(), String> {
     }
 }
 
-async fn serve(service: &Arc<Service>, first: u16, count: u16) -> Result<End, String> {
+async fn serve(
+    service: &Arc<Service>,
+    effects: mpsc::UnboundedReceiver<Effect>,
+    first: u16,
+    count: u16,
+) -> Result<End, String> {
     let mut listeners = Vec::new();
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
-    let watching = tokio::spawn(signals(Arc::clone(service)));
+    let bell = Bell::default();
+    let beside = [
+        tokio::spawn(signals(Arc::clone(service))),
+        tokio::spawn(sched::run::run(Arc::clone(service), bell.clone())),
+        tokio::spawn(carry_out(effects, bell)),
+    ];
     let end = server::run(Arc::clone(service), listeners).await;
-    watching.abort();
-    let _ = watching.await;
+    for task in beside {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(end)
+}
+
+/// What is to be done once changes are durable.
+async fn carry_out(mut effects: mpsc::UnboundedReceiver<Effect>, bell: Bell) {
+    while let Some(effect) = effects.recv().await {
+        if effect == Effect::Schedule {
+            bell.ring();
+        }
+    }
 }
 
 /// Both families where the system has them.

@@ -7,15 +7,17 @@
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{Command, Effect, Who};
 use crate::controller::entry;
-use crate::controller::inform;
+use crate::controller::inform::jobs::{self, Scene, Viewer};
+use crate::controller::inform::{self, steps};
 use crate::controller::job::{Payload, SCRIPTS};
 use crate::controller::known_users::KnownUsers;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
+use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{State, StateError};
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{ControlStatus, JobTimes, Listing, Script};
+use crate::slurm::wire::tables::{ControlStatus, Script};
 use crate::slurm::wire::{Message, Time};
 use crate::store::Store;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub struct Service {
     pipeline: Pipeline,
     users: Arc<KnownUsers>,
     host: Host,
+    board: Board,
 }
 
 /// What does not change while the controller runs.
@@ -86,13 +89,20 @@ impl Service {
         host: Host,
     ) -> std::io::Result<(Service, mpsc::UnboundedReceiver<Effect>)> {
         let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
-        Ok((Service { auth, pipeline, users: Arc::default(), host }, wanted))
+        let (users, board) = (Arc::default(), Board::default());
+        Ok((Service { auth, pipeline, users, host, board }, wanted))
     }
 
     /// How credentials are made and checked.
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// What the scheduler has found about jobs that wait.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Tells when the controller is to end.
@@ -204,7 +214,8 @@ impl Service {
 
     /// Tells what is durable.
     fn inform(&self, message: Message, who: Identity) -> Answer {
-        let live = self.pipeline.durable();
+        let (live, found) = (self.pipeline.durable(), self.board.read());
+        let jobs_changed = live.jobs_changed.max(self.board.changed());
         match message {
             Message::ConfigRequest(asked) if not_newer(live.conf_changed, asked.last_update) => {
                 code(rc::NO_CHANGE)
@@ -238,16 +249,28 @@ impl Service {
                 let found = inform::partitions(&live.conf, live.conf_changed, asked.show_flags);
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
-            Message::JobsRequest(_) => {
-                let head = JobTimes { last_update: Time(self.host.started), ..JobTimes::default() };
-                let found = Listing { head, records: Vec::new() };
+            Message::JobsRequest(asked) if not_newer(jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::JobsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                let found = jobs::jobs(scene, viewer, asked.job_ids.as_deref(), None);
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
-            Message::JobRequest(_) => code(rc::JOB),
+            Message::JobRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                match jobs::one_job(scene, viewer, asked.job_id) {
+                    Some(found) => Answer::Reply(Message::Jobs(Box::new(found))),
+                    None => code(rc::JOB),
+                }
+            }
             Message::ScriptRequest(asked) => self.script(&live, asked.job_id, who),
-            Message::StepsRequest(_) => {
-                let found = Listing { head: Time(self.host.started), records: Vec::new() };
-                Answer::Reply(Message::Steps(Box::new(found)))
+            Message::StepsRequest(asked) if not_newer(live.jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::StepsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                Answer::Reply(Message::Steps(Box::new(steps::steps(scene, viewer, &asked))))
             }
             _ => code(rc::UNSUPPORTED),
         }
@@ -288,7 +311,7 @@ impl Service {
         let who = self.who(identity).await;
         let command = match message {
             Message::Submit(desc) => Command::Submit { desc, who, request: asker.request.to_vec() },
-            Message::Kill(request) => Command::Kill { request, who },
+            Message::Kill(request) | Message::CancelStep(request) => Command::Kill { request, who },
             Message::UpdateJob(desc) => Command::UpdateJob { desc, who },
             Message::Requeue(request) => Command::Requeue { request, who },
             Message::Suspend(request) => Command::Suspend { request, who },
@@ -312,6 +335,19 @@ impl Service {
             _ => return code(rc::UNSUPPORTED),
         };
         self.pipeline.command(command).await.map_or(Answer::Nothing, Answer::Reply)
+    }
+
+    /// What is shown of jobs, and to whom.
+    fn scene<'a>(
+        &self,
+        live: &'a Live,
+        found: &'a Forecasts,
+        who: Identity,
+        show: u16,
+    ) -> (Scene<'a>, Viewer) {
+        let (conf, state) = (&*live.conf, &live.state);
+        let scene = Scene { conf, state, forecasts: found, now: now() };
+        (scene, Viewer { uid: who.uid, admin: self.is_admin(who), show })
     }
 
     fn facts(&self) -> Facts {
