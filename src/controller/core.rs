@@ -14,10 +14,11 @@ use crate::slurm::wire::tables::{
 };
 use crate::slurm::wire::{Message, Text};
 
-mod agents;
+pub mod agents;
 pub mod array;
 mod control;
 mod cycle;
+mod draft;
 pub mod ending;
 pub mod ids;
 mod nodes;
@@ -182,7 +183,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::Answered { nodes } => agents::answered(world, nodes),
         Command::Silent { nodes, down } => agents::silent(world, nodes, *down),
         Command::Launched { job, launch, node, code } => {
-            start::launched(world, *job, *launch, node, *code)
+            agents::launched(world, *job, *launch, node, *code)
         }
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),
