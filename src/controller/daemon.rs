@@ -1,5 +1,7 @@
 //! `slurmctld`: reads the configuration, opens the state, serves until it is told to end.
 
+use crate::controller::agents;
+use crate::controller::core::Effect;
 use crate::controller::home;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
 use tracing::level_filters::LevelFilter;
 
 /// Where slurm.conf is, if nobody says.
@@ -82,14 +85,14 @@ fn start(args: &Args) -> Result<(), String> {
     let pid_file = PidFile::write(Path::new(conf.text("SlurmctldPidFile").unwrap_or("")));
     let (first, count) = conf.ports();
     tracing::info!("cluster {cluster}, {} nodes, port {first}", conf.nodes.len());
-    let (service, _effects) = Service::new(conf, auth, store, state, host);
+    let (service, effects) = Service::new(conf, auth, store, state, host);
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| format!("threads: {error}"))?;
-    let end = runtime.block_on(serve(&service, first, count));
+    let end = runtime.block_on(serve(&service, effects, first, count));
     drop(runtime);
     drop(pid_file);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
@@ -100,13 +103,20 @@ fn start(args: &Args) -> Result<(), String> {
     }
 }
 
-async fn serve(service: &Arc<Service>, first: u16, count: u16) -> Result<End, String> {
+async fn serve(
+    service: &Arc<Service>,
+    effects: mpsc::UnboundedReceiver<Effect>,
+    first: u16,
+    count: u16,
+) -> Result<End, String> {
     let mut listeners = Vec::new();
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
     let watching = tokio::spawn(signals(Arc::clone(service)));
+    let agents = agents::start(service, effects, Arc::new(Notify::new()));
     let end = server::run(Arc::clone(service), listeners).await;
+    agents.finish().await;
     watching.abort();
     let _ = watching.await;
     Ok(end)

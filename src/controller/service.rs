@@ -4,15 +4,17 @@
 //! made durable; memory takes a change only after the store has it, so a refused save needs nothing
 //! undone; nothing waits for a command but another command.
 
+use crate::controller::agents::pulse::Pulse;
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{self, Command, Effect, Outcome, Who, World};
 use crate::controller::inform;
+use crate::controller::job::Payload;
 use crate::controller::state::{self, State, StateError};
 use crate::controller::users;
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{ControlStatus, JobTimes, Listing};
+use crate::slurm::wire::tables::{ControlStatus, JobTimes, Listing, Registration};
 use crate::slurm::wire::{Message, Time};
 use crate::store::{SaveError, Store};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -51,6 +53,7 @@ pub struct Service {
     host: Host,
     end: watch::Sender<Option<End>>,
     effects: mpsc::UnboundedSender<Effect>,
+    pulse: Pulse,
 }
 
 /// What does not change while the controller runs.
@@ -105,13 +108,28 @@ impl Service {
         let (end, _) = watch::channel(None);
         let (effects, wanted) = mpsc::unbounded_channel();
         let (live, commands) = (RwLock::new(live), Mutex::new(()));
-        (Service { auth, store, live, commands, host, end, effects }, wanted)
+        let pulse = Pulse::default();
+        (Service { auth, store, live, commands, host, end, effects, pulse }, wanted)
     }
 
     /// How credentials are made and checked.
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// What was last heard of nodes.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// What a batch job brought along.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub fn payload(&self, script: u32) -> Result<Payload, StateError> {
+        state::payload(&self.store.view(), script)
     }
 
     /// Tells when the controller is to end.
@@ -215,13 +233,15 @@ impl Service {
             }
             Message::NodesRequest(asked) => {
                 let (conf, changed) = (&live.conf, live.nodes_changed);
-                let found = inform::nodes(conf, &live.state, changed, asked.show_flags);
+                let found =
+                    inform::nodes(conf, &live.state, &self.pulse, changed, asked.show_flags);
                 Answer::Reply(Message::Nodes(Box::new(found)))
             }
             Message::NodeRequest(asked) => {
                 let (conf, changed) = (&live.conf, live.nodes_changed);
                 let name = asked.name.lossy();
-                match inform::one_node(conf, &live.state, changed, &name, asked.flags) {
+                match inform::one_node(conf, &live.state, &self.pulse, changed, &name, asked.flags)
+                {
                     Some(found) => Answer::Reply(Message::Nodes(Box::new(found))),
                     None => code(rc::NODE),
                 }
@@ -278,7 +298,7 @@ impl Service {
             Message::CreatePartition(update) => Command::CreatePartition { update, who: who() },
             Message::DeletePartition(request) => Command::DeletePartition { request, who: who() },
             Message::Registration(registration) if self.is_agent(identity) => {
-                Command::Register { registration, heard: 0 }
+                self.registers(registration)
             }
             Message::BatchDone(done) if self.is_agent(identity) => Command::BatchDone { done },
             Message::EpilogDone(done) => {
@@ -292,6 +312,14 @@ impl Service {
             _ => return code(rc::UNSUPPORTED),
         };
         Answer::Reply(self.execute(&command))
+    }
+
+    fn registers(&self, registration: Box<Registration>) -> Command {
+        let name = registration.node_name.lossy().into_owned();
+        let heard = self.pulse.of(&name).heard;
+        self.pulse.heard(&name, now());
+        self.pulse.is_loaded(&name, registration.cpu_load, registration.free_mem);
+        Command::Register { registration, heard }
     }
 
     fn facts(&self) -> Facts {

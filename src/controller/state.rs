@@ -126,6 +126,14 @@ pub enum StateError {
         /// Why.
         error: EntryError,
     },
+    /// An entry is not there.
+    #[error("entry {key} of table {table} is missing")]
+    Missing {
+        /// Its table.
+        table: &'static str,
+        /// Its key.
+        key: u32,
+    },
     /// A key is not text.
     #[error("a key of table {table} is not text: {key:?}")]
     Key {
@@ -288,6 +296,17 @@ impl State {
             self.loads.remove(&share.node);
         }
     }
+}
+
+/// The script of a job, or of an array.
+///
+/// # Errors
+/// [`StateError`].
+pub fn payload(view: &View, id: u32) -> Result<Payload, StateError> {
+    let key = entry::key(id);
+    let value = view.get(SCRIPTS, &key)?;
+    let missing = || StateError::Missing { table: SCRIPTS, key: id };
+    entry::decode(value.ok_or_else(missing)?).map_err(none_of_ours(SCRIPTS, &key))
 }
 
 /// The save that makes changes durable.
