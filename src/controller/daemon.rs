@@ -3,6 +3,8 @@
 use crate::controller::agents;
 use crate::controller::core::Effect;
 use crate::controller::home;
+use crate::controller::sched;
+use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 /// Where slurm.conf is, if nobody says.
@@ -85,7 +87,8 @@ fn start(args: &Args) -> Result<(), String> {
     let pid_file = PidFile::write(Path::new(conf.text("SlurmctldPidFile").unwrap_or("")));
     let (first, count) = conf.ports();
     tracing::info!("cluster {cluster}, {} nodes, port {first}", conf.nodes.len());
-    let (service, effects) = Service::new(conf, auth, store, state, host);
+    let (service, effects) = Service::new(conf, auth, store, state, host)
+        .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -113,12 +116,18 @@ async fn serve(
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
-    let watching = tokio::spawn(signals(Arc::clone(service)));
-    let agents = agents::start(service, effects, Arc::new(Notify::new()));
+    let bell = Bell::default();
+    let agents = agents::start(service, effects, bell.clone());
+    let beside = [
+        tokio::spawn(signals(Arc::clone(service))),
+        tokio::spawn(sched::run::run(Arc::clone(service), bell)),
+    ];
     let end = server::run(Arc::clone(service), listeners).await;
     agents.finish().await;
-    watching.abort();
-    let _ = watching.await;
+    for task in beside {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(end)
 }
 
@@ -144,8 +153,7 @@ async fn signals(service: Arc<Service>) {
             _ = term.recv() => return service.stop(End::Asked),
             _ = int.recv() => return service.stop(End::Asked),
             _ = hup.recv() => {
-                let service = Arc::clone(&service);
-                let _ = tokio::task::spawn_blocking(move || service.reconfigure()).await;
+                service.reconfigure().await;
             }
         }
     }

@@ -40,7 +40,7 @@ impl Agents {
             Some(job) => self.stand(job, effect),
             None => match effect {
                 Effect::Note(note) => tracing::info!("{note}"),
-                Effect::Schedule => self.schedule.notify_one(),
+                Effect::Schedule => self.bell.ring(),
                 Effect::Register { nodes } => self.register(nodes),
                 _ => unreachable!("it is about a job"),
             },

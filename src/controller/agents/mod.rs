@@ -16,12 +16,13 @@
 //! - What the network answers comes back as a command, and counts as any other.
 
 use crate::controller::core::{Command, Effect};
+use crate::controller::sched::run::Bell;
 use crate::controller::service::{Service, now};
 use crate::slurm::wire::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 pub mod ask;
 mod carry;
@@ -40,7 +41,7 @@ pub struct Agents {
     service: Arc<Service>,
     places: Semaphore,
     lines: lines::Lines<Effect>,
-    schedule: Arc<Notify>,
+    bell: Bell,
     /// When this controller began.
     began: i64,
 }
@@ -51,17 +52,17 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts. `schedule` is told when the scheduler may find something.
+/// Starts. The bell rings when the scheduler may find something.
 pub fn start(
     service: &Arc<Service>,
     effects: mpsc::UnboundedReceiver<Effect>,
-    schedule: Arc<Notify>,
+    bell: Bell,
 ) -> Running {
     let agents = Arc::new(Agents {
         service: Arc::clone(service),
         places: Semaphore::new(ask::QUESTIONS_MAX),
         lines: lines::Lines::default(),
-        schedule,
+        bell,
         began: now(),
     });
     let tasks = vec![
@@ -89,7 +90,6 @@ impl Running {
 
 impl Agents {
     async fn command(self: &Arc<Self>, command: Command) -> Message {
-        let service = Arc::clone(&self.service);
-        spawn_blocking(move || service.execute(&command)).await.expect("commands do not panic")
+        self.service.command(command).await
     }
 }
