@@ -11,6 +11,7 @@ use crate::controller::inform::jobs::{self, Scene, Viewer};
 use crate::controller::inform::{self, steps};
 use crate::controller::job::{Payload, SCRIPTS};
 use crate::controller::known_users::KnownUsers;
+use crate::controller::log;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
 use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{State, StateError};
@@ -378,6 +379,7 @@ impl Service {
             }
         }
         note_ignored(&conf);
+        log::follow(&conf);
         if self.pipeline.configure(Arc::new(conf)).await.is_none() {
             return AGAIN;
         }
