@@ -3,6 +3,7 @@
 #![cfg(feature = "controller")]
 
 #[path = "controller/agents.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
 mod agents;
 #[allow(dead_code, reason = "each test uses its part of the cluster")]
 #[path = "controller/cluster.rs"]

@@ -16,10 +16,13 @@ use crate::slurm::wire::{Message, Text};
 
 pub mod agents;
 pub mod array;
+pub mod array_list;
 mod control;
 mod cycle;
+pub mod dependency;
 mod draft;
 pub mod ending;
+pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
