@@ -35,7 +35,7 @@ pub fn bits(name: &str, text: &str) -> Result<u64, Wanted> {
         }
         "PrivateData" => Ok(contained(text, PRIVATE)),
         "PrologFlags" => prolog(text),
-        "ReconfigFlags" => tokens(text, RECONFIG, "KeepPartInfo or KeepPartState"),
+        "ReconfigFlags" => Ok(contained(text, RECONFIG)),
         "TaskPluginParam" => task(text),
         "SlurmctldDebug" | "SlurmctldSyslogDebug" | "SlurmdDebug" | "SlurmdSyslogDebug" => {
             let found = level::of(Some(text)).map(u64::from);
@@ -94,7 +94,7 @@ const PRIVATE: Table = &[
     ("all", 0xffff),
 ];
 
-const RECONFIG: Table = &[("KeepPartInfo", 1), ("KeepPartState", 2)];
+const RECONFIG: Table = &[("keeppartinfo", 1), ("keeppartstate", 2)];
 
 const RESETS: [&str; 7] = ["none", "now", "daily", "weekly", "monthly", "quarterly", "yearly"];
 
