@@ -105,7 +105,8 @@ const TEXTS: &[(u32, &str)] = &[
     (2048, "Invalid license specification"),
     (
         2049,
-        "The node configuration changes that were made require restart of the slurmctld daemon to take effect",
+        "The node configuration changes that were made require restart of the \
+         slurmctld daemon to take effect",
     ),
     (2050, "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"),
     (2051, "Requested time limit is invalid (missing or exceeds some limit)"),

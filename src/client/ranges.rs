@@ -1,5 +1,5 @@
-//! Task ids of an array. On the wire they are a mask in hex; printed they are ranges, or first, last
-//! and step, cut to 64 characters, with the limit of tasks at once behind.
+//! Task ids of an array. On the wire they are a mask in hex; printed they are ranges, or first,
+//! last and step, cut to 64 characters, with the limit of tasks at once behind.
 
 use crate::client::env;
 

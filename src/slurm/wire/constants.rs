@@ -4,6 +4,8 @@
 pub mod rc {
     /// Done.
     pub const OK: u32 = 0;
+    /// An error that has no other code.
+    pub const ERROR: u32 = u32::MAX;
     /// A protocol version that is not spoken here.
     pub const VERSION: u32 = 1005;
     /// An answer to an information request that names a time: nothing has changed since.
@@ -14,20 +16,60 @@ pub mod rc {
     pub const ACCESS: u32 = 2002;
     /// No user id, or an unknown one.
     pub const USER: u32 = 2010;
+    /// Fewer nodes than one, or more at least than at most.
+    pub const NODE_COUNT: u32 = 2006;
+    /// There is no script.
+    pub const NO_SCRIPT: u32 = 2009;
+    /// The request cannot be met in this partition.
+    pub const PARTITION_CONFIG: u32 = 2015;
     /// No such job.
     pub const JOB: u32 = 2017;
     /// No such node.
     pub const NODE: u32 = 2018;
+    /// The job can not be altered in its present state.
+    pub const TRANSITION: u32 = 2020;
     /// The job is over already.
     pub const ALREADY_DONE: u32 = 2021;
     /// The job waits still.
     pub const PENDING: u32 = 2024;
+    /// A number of tasks that cannot be.
+    pub const TASK_COUNT: u32 = 2025;
+    /// A state that the node cannot take.
+    pub const NODE_STATE: u32 = 2028;
+    /// No such feature, or a list of features that cannot be read.
+    pub const FEATURE: u32 = 2029;
+    /// Active features that are not available.
+    pub const FEATURE_SUBSET: u32 = 2031;
     /// In standby: ask the controller that is in charge.
     pub const STANDBY: u32 = 2027;
     /// Not supported.
     pub const UNSUPPORTED: u32 = 2036;
     /// Turned off.
     pub const DISABLED: u32 = 2037;
+    /// Only for batch jobs.
+    pub const BATCH_ONLY: u32 = 2039;
+    /// The job is held.
+    pub const HELD: u32 = 2042;
+    /// A time that cannot be.
+    pub const TIME_VALUE: u32 = 2054;
+    /// Fewer CPUs than one, or more at least than at most.
+    pub const CPU_COUNT: u32 = 2069;
+    /// A partition that takes no jobs.
+    pub const PARTITION_NOT_AVAILABLE: u32 = 2070;
+    /// The job waits no more.
+    pub const NOT_PENDING: u32 = 2073;
+    /// Jobs are in the partition.
+    pub const PARTITION_IN_USE: u32 = 2075;
+    /// The job is over.
+    pub const FINISHED: u32 = 2084;
+    /// The job does not run.
+    pub const NOT_RUNNING: u32 = 2085;
+    /// The job is not stopped.
+    pub const NOT_SUSPENDED: u32 = 2087;
+    /// The priority counts for now, not for long.
+    pub const PRIORITY_RESET: u32 = 2095;
+    /// The time limit is below the least time.
+    pub const TIME_MIN: u32 = 2124;
     /// In standby: go to the backup.
     pub const STANDBY_USE_BACKUP: u32 = 2131;
     /// From an agent: nothing of the job is left there.
@@ -114,12 +156,74 @@ pub mod job {
     pub const REQUEUE: u32 = 0x400;
     /// Requeue at the end, and hold.
     pub const REQUEUE_HOLD: u32 = 0x800;
+    /// Queued again and held, for a special way of ending.
+    pub const SPECIAL_EXIT: u32 = 0x1000;
     /// Its nodes are made ready.
     pub const CONFIGURING: u32 = 0x4000;
     /// Its end is being worked on.
     pub const COMPLETING: u32 = 0x8000;
     /// What is added to `nice` and `site_factor`, so that they are positive.
     pub const NICE_OFFSET: u32 = 0x8000_0000;
+}
+
+/// Why a job waits, or ended as it did.
+pub mod reason {
+    /// Nobody says.
+    pub const NONE: u16 = 0;
+    /// Others come first.
+    pub const PRIORITY: u16 = 1;
+    /// Other jobs must end.
+    pub const DEPENDENCY: u16 = 2;
+    /// There is no room.
+    pub const RESOURCES: u16 = 3;
+    /// More nodes, or fewer, than the partition allows.
+    pub const PARTITION_NODE_LIMIT: u16 = 4;
+    /// Longer than the partition allows.
+    pub const PARTITION_TIME_LIMIT: u16 = 5;
+    /// The partition starts no jobs.
+    pub const PARTITION_DOWN: u16 = 6;
+    /// The partition neither takes nor starts jobs.
+    pub const PARTITION_INACTIVE: u16 = 7;
+    /// An administrator holds it.
+    pub const HELD: u16 = 8;
+    /// It is not to begin yet.
+    pub const BEGIN_TIME: u16 = 9;
+    /// A node that it needs is out of service.
+    pub const NODE_NOT_AVAILABLE: u16 = 15;
+    /// A user holds it.
+    pub const HELD_USER: u16 = 16;
+    /// Its node failed.
+    pub const DOWN_NODE: u16 = 20;
+    /// It can never run as it is.
+    pub const BAD_CONSTRAINTS: u16 = 21;
+    /// The system failed.
+    pub const SYSTEM: u16 = 22;
+    /// It could not be started.
+    pub const LAUNCH: u16 = 23;
+    /// Its exit code was not zero.
+    pub const EXIT_CODE: u16 = 24;
+    /// Its time was up.
+    pub const TIMEOUT: u16 = 25;
+    /// What it waits for is still ending.
+    pub const CLEANING: u16 = 35;
+    /// Its prolog runs.
+    pub const PROLOG: u16 = 36;
+    /// The partition is not for the job's account.
+    pub const ACCOUNT: u16 = 38;
+    /// What it waits for can never come.
+    pub const DEPENDENCY_NEVER: u16 = 39;
+    /// It was started too often.
+    pub const MAX_REQUEUE: u16 = 71;
+    /// As many tasks of its array run as may.
+    pub const ARRAY_TASK_LIMIT: u16 = 72;
+    /// It could not end in time.
+    pub const DEADLINE: u16 = 167;
+    /// The partition does not fit.
+    pub const PARTITION_CONFIG: u16 = 178;
+    /// It ran out of memory.
+    pub const OUT_OF_MEMORY: u16 = 181;
+    /// More memory of a node than the partition allows.
+    pub const NODE_MEMORY_LIMIT: u16 = 182;
 }
 
 /// Special steps of a job.
