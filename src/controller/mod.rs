@@ -16,6 +16,7 @@
 //! - Who asks is what the credential says. Nothing is done for somebody who may not.
 //! - Every request gets a reply at once, if only a refusal with Slurm's own code.
 
+pub mod agents;
 mod config;
 pub mod core;
 pub mod daemon;
@@ -26,6 +27,7 @@ mod inform;
 pub mod job;
 mod known_users;
 pub mod log;
+pub mod memory;
 pub mod node;
 pub mod pipeline;
 pub mod sched;

@@ -26,6 +26,8 @@ pub const PARTITIONS: &str = "partitions";
 pub const CLUSTER: &str = "cluster";
 /// In it: the next id of a job.
 const NEXT_ID: &[u8] = b"next_job_id";
+/// In it: ids of jobs that agents knew, and the state did not: a [`Range`].
+const UNSEEN: &[u8] = b"unseen_job_ids";
 
 record! {
     /// What an operator changed of a partition; the state of one that was created is all of it.
@@ -38,6 +40,12 @@ record! {
     /// A number.
     Number {
         value: u32;
+    }
+
+    /// From, and up to but not including.
+    Range {
+        from: u32;
+        until: u32;
     }
 }
 
@@ -59,6 +67,8 @@ pub struct Load {
 pub struct State {
     /// The id of the next job; 0: FirstJobId.
     pub next_id: u32,
+    /// Ids of jobs that were given out by a state that is lost: from, and up to but not including.
+    pub unseen: Option<(u32, u32)>,
     /// What is known of nodes.
     pub nodes: OrdMap<String, NodeRecord>,
     /// What was changed of partitions.
@@ -73,6 +83,10 @@ pub struct State {
     pub over: OrdSet<(i64, u32)>,
     /// Derived: jobs of an array, by its id.
     pub arrays: HashMap<u32, OrdSet<u32>>,
+    /// Derived: how many jobs there are, each task of an array counted.
+    pub tasks: u64,
+    /// Derived: jobs by the beginning of the digest of the request that brought them.
+    pub requests: HashMap<u64, u32>,
     /// Derived: what jobs make of nodes, by name; nodes without any are not here.
     pub loads: HashMap<Text, Load>,
 }
@@ -96,6 +110,8 @@ pub enum Change {
     ForgetScript(u32),
     /// The id of the next job.
     NextId(u32),
+    /// Ids from, and up to but not including, which a state that is lost may have given out.
+    Unseen(u32, u32),
 }
 
 /// Why a state cannot be read from the store.
@@ -113,6 +129,14 @@ pub enum StateError {
         key: String,
         /// Why.
         error: EntryError,
+    },
+    /// An entry is not there.
+    #[error("entry {key} of table {table} is missing")]
+    Missing {
+        /// Its table.
+        table: &'static str,
+        /// Its key.
+        key: u32,
     },
     /// A key is not text.
     #[error("a key of table {table} is not text: {key:?}")]
@@ -145,6 +169,10 @@ pub struct Fault {
 pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, StateError> {
     let wrong = none_of_ours(table, key);
     Ok(match table {
+        CLUSTER if key == UNSEEN => {
+            let range: Range = entry::decode(value).map_err(wrong)?;
+            Change::Unseen(range.from, range.until)
+        }
         CLUSTER => Change::NextId(entry::decode::<Number>(value).map_err(wrong)?.value),
         node::TABLE => {
             let record = NodeRecord::decode(value).map_err(wrong)?;
@@ -193,6 +221,9 @@ impl State {
         if let Some(value) = view.get(CLUSTER, NEXT_ID)? {
             state.take(read(CLUSTER, NEXT_ID, value)?);
         }
+        if let Some(value) = view.get(CLUSTER, UNSEEN)? {
+            state.take(read(CLUSTER, UNSEEN, value)?);
+        }
         for table in [node::TABLE, PARTITIONS, JOBS] {
             for entry in view.scan(table, b"") {
                 let (key, value) = entry?;
@@ -235,6 +266,7 @@ impl State {
             }
             Change::ForgetJob(id) => self.forget(id),
             Change::NextId(id) => self.next_id = id,
+            Change::Unseen(from, until) => self.unseen = Some((from, until)),
             Change::Script(..) | Change::ForgetScript(_) => {}
         }
     }
@@ -245,6 +277,13 @@ impl State {
         self.jobs.get(&id)
     }
 
+    /// Whether an id was not given out by this state, as far as it knows.
+    #[must_use]
+    pub fn is_unseen(&self, id: u32, first: u32) -> bool {
+        let lost = self.unseen.is_some_and(|(from, until)| (from..until).contains(&id));
+        lost || id >= self.next_id.max(first)
+    }
+
     /// The jobs of an array, or the one job that is in none, in the order of their ids.
     pub fn array(&self, id: u32) -> impl Iterator<Item = &Arc<Job>> {
         let of_array = self.arrays.get(&id).into_iter().flatten();
@@ -252,11 +291,23 @@ impl State {
         of_array.filter_map(|id| self.jobs.get(id)).chain(alone)
     }
 
+    /// The job that this very request has brought.
+    #[must_use]
+    pub fn requested(&self, request: &[u8]) -> Option<u32> {
+        let id = self.requests.get(&beginning(request)?)?;
+        self.jobs.get(id).filter(|job| job.course.request == request).map(|job| job.id)
+    }
+
     /// What jobs make of a node.
     #[must_use]
     pub fn load_of(&self, node: &str) -> Load {
         self.loads.get(&Text::from(node)).cloned().unwrap_or_default()
     }
+}
+
+/// What a digest is found by.
+fn beginning(request: &[u8]) -> Option<u64> {
+    request.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Derived parts: a job leaves them as it came into them.
@@ -284,6 +335,18 @@ impl State {
             };
         }
         let array = job.course.array_job_id;
+        // Tasks that were split off have their array's request, too.
+        if let (Some(request), true) =
+            (beginning(&job.course.request), array == 0 || array == job.id)
+        {
+            if is {
+                self.requests.insert(request, job.id);
+            } else {
+                self.requests.remove(&request);
+            }
+        }
+        let tasks = job.course.tasks.iter().map(|run| u64::from(run.count())).sum::<u64>().max(1);
+        self.tasks = if is { self.tasks + tasks } else { self.tasks - tasks };
         if array != 0 {
             let members = self.arrays.entry(array).or_default();
             put(members);
@@ -318,6 +381,17 @@ impl State {
     }
 }
 
+/// The script of a job, or of an array.
+///
+/// # Errors
+/// [`StateError`].
+pub fn payload(view: &View, id: u32) -> Result<Payload, StateError> {
+    let key = entry::key(id);
+    let value = view.get(SCRIPTS, &key)?;
+    let missing = || StateError::Missing { table: SCRIPTS, key: id };
+    entry::decode(value.ok_or_else(missing)?).map_err(none_of_ours(SCRIPTS, &key))
+}
+
 /// The save that makes changes durable.
 ///
 /// # Errors
@@ -349,6 +423,10 @@ pub fn batch(changes: &[Change]) -> Result<Batch, BatchError> {
             }
             Change::NextId(value) => {
                 batch.put(CLUSTER, NEXT_ID, &entry::encode(&Number { value: *value }))?;
+            }
+            Change::Unseen(from, until) => {
+                let range = Range { from: *from, until: *until };
+                batch.put(CLUSTER, UNSEEN, &entry::encode(&range))?;
             }
         }
     }
