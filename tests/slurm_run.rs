@@ -223,3 +223,19 @@ fn hundreds_of_jobs_through_two_slurmds_all_leave_their_output() {
     }
     lab.idle();
 }
+
+#[test]
+fn agents_read_slurm_conf_again_and_end_with_the_controller() {
+    let test = "agents_read_slurm_conf_again_and_end_with_the_controller";
+    let Some(mut lab) = lab(test, 2, BIG, "") else { return };
+    lab.idle();
+    assert_eq!(lab.ours.run("scontrol reconfigure").code, 0);
+    for slurmd in &lab.slurmds {
+        until_said(&lab.ours, "slurmd reads again", || slurmd.log().contains("reconfigure"));
+    }
+    lab.idle();
+    assert_eq!(lab.ours.run("scontrol shutdown").code, 0);
+    for slurmd in &mut lab.slurmds {
+        slurmd.wait();
+    }
+}

@@ -2,9 +2,9 @@
 
 use crate::controller::agents::Agents;
 use crate::controller::agents::ask::Said;
-use crate::controller::core::{Command, Effect, Ending, agents};
+use crate::controller::core::{Command, Effect, Ending, Order, agents};
 use crate::controller::state::State;
-use crate::slurm::conf::Conf;
+use crate::slurm::conf::{Conf, Initial};
 use crate::slurm::wire::constants::{rc, step};
 use crate::slurm::wire::tables::{EpilogDone, SignalTasks, StepId, SuspendTasks};
 use crate::slurm::wire::{Message, Text, Unset};
@@ -30,6 +30,8 @@ fn job_of(effect: &Effect) -> Option<u32> {
         | Effect::End { job, .. }
         | Effect::Signal { job, .. }
         | Effect::Suspend { job, .. } => Some(*job),
+        // Nobody's job: what all are told stands in a line of its own.
+        Effect::PassOn { .. } => Some(0),
         Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => None,
     }
 }
@@ -96,8 +98,24 @@ impl Agents {
                 };
                 self.tell_all(&nodes, Message::SuspendTasks(Box::new(tasks))).await;
             }
+            Effect::PassOn { order } => self.pass_on(order).await,
             Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => {}
         }
+    }
+
+    /// Tells every agent, which does not answer this.
+    async fn pass_on(self: &Arc<Self>, order: Order) {
+        let (conf, _) = self.service.durable();
+        let mut telling = JoinSet::new();
+        for of in conf.nodes.iter().filter(|of| of.initial != Initial::Future) {
+            let (agents, conf, of) = (Arc::clone(self), Arc::clone(&conf), of.clone());
+            let message = match order {
+                Order::Reconfigure => Message::Reconfigure,
+                Order::Shutdown => Message::Shutdown(Box::default()),
+            };
+            telling.spawn(async move { agents.tell(&conf, &of, message).await });
+        }
+        telling.join_all().await;
     }
 
     /// Says the same to several nodes; their answers, by node.
