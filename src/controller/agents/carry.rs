@@ -142,17 +142,27 @@ impl Agents {
         let (conf, state) = self.service.durable();
         let nodes: Vec<Text> =
             nodes.into_iter().filter(|node| !runs_there(&state, id, node)).collect();
+        let (nodes, gone): (Vec<Text>, Vec<Text>) = nodes
+            .into_iter()
+            .partition(|node| agents::node_of(&conf, &node.lossy()).is_some());
+        for node in gone {
+            // It left slurm.conf: nobody will ever say so.
+            self.nothing_left(id, node).await;
+        }
         if nodes.is_empty() {
             return;
         }
         let Some(message) = self.ending(&conf, &state, id, &nodes, how).await else { return };
-        for (node_name, said) in self.tell_all(&nodes, message).await {
-            let nothing_left = said.code() == Some(rc::AGENT_JOB_COMPLETE);
-            if nothing_left && how != Ending::Abort {
-                let done = EpilogDone { job_id: id, return_code: rc::OK, node_name };
-                self.command(Command::EpilogDone { done: Box::new(done) }).await;
+        for (node, said) in self.tell_all(&nodes, message).await {
+            if said.code() == Some(rc::AGENT_JOB_COMPLETE) && how != Ending::Abort {
+                self.nothing_left(id, node).await;
             }
         }
+    }
+
+    async fn nothing_left(self: &Arc<Self>, job_id: u32, node_name: Text) {
+        let done = EpilogDone { job_id, return_code: rc::OK, node_name };
+        self.command(Command::EpilogDone { done: Box::new(done) }).await;
     }
 
     async fn launch(self: &Arc<Self>, id: u32) {
