@@ -46,6 +46,8 @@ pub struct Need {
     pub tasks_per_node: u32,
     /// Most CPUs to use of a core.
     pub cpus_per_core: u32,
+    /// Threads of a core that it wants; memory for CPUs is for these.
+    pub threads: u32,
     /// Fewest CPUs of each node.
     pub node_cpus: u32,
     /// Fewest free cores of a socket that is used.
@@ -119,6 +121,7 @@ impl Need {
             cpus_per_task,
             tasks_per_node,
             cpus_per_core: per_core.min(threads),
+            threads,
             node_cpus: number(spec.pn_min_cpus),
             socket_cores: number(spec.cores_per_socket).max(1),
             sockets: number(spec.sockets_per_node).max(1),

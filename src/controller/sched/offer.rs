@@ -128,8 +128,12 @@ fn by_memory(
         Wanted::PerNode(mebibytes) => (room.memory < mebibytes).then_some(0),
         Wanted::PerCpu(mebibytes) => {
             let fit = u32::try_from(room.memory / mebibytes.max(1)).unwrap_or(u32::MAX);
-            let unit = if select.by_core || select.by_socket { per_core } else { 1 };
-            Some(fit / unit * unit)
+            if !select.by_core && !select.by_socket {
+                return Some(fit);
+            }
+            // Cores are given with all their threads, sockets with all their cores.
+            let unit = if select.by_socket { place.per_socket } else { 1 };
+            Some(fit / (unit * place.threads.min(need.threads)) * unit * per_core)
         }
     }
 }
