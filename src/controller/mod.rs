@@ -25,6 +25,8 @@ pub mod home;
 mod inform;
 pub mod job;
 mod known_users;
+pub mod log;
+pub mod memory;
 pub mod node;
 pub mod pipeline;
 pub mod sched;
