@@ -115,7 +115,11 @@ impl Need {
             min_nodes,
             max_nodes,
             nodes: like.unwrap_or(min_nodes).max(min_nodes),
-            min_cpus: least.max(wide(spec.min_cpus).unwrap_or(0)).max(min_nodes),
+            // Of tasks that may be more than CPUs, nobody wants to know how many there are.
+            min_cpus: match overcommit {
+                true => least,
+                false => least.max(wide(spec.min_cpus).unwrap_or(0)).max(min_nodes),
+            },
             max_cpus: wide(spec.max_cpus),
             tasks,
             cpus_per_task,

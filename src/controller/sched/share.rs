@@ -110,13 +110,7 @@ fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Sha
     taken(need, select, node, cpus, true).filter(|share| share.memory <= node.room.memory)
 }
 
-fn taken(
-    need: &Need,
-    select: Select,
-    node: &Chosen<'_>,
-    cpus: u32,
-    block: bool,
-) -> Option<Share> {
+fn taken(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32, block: bool) -> Option<Share> {
     let Chosen { place, room, .. } = node;
     let used = per_core(need, place);
     let wanted = cpus.div_ceil(used);
