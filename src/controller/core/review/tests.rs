@@ -41,7 +41,7 @@ fn run(state: &mut State, id: u32, started: i64) {
 fn over(conf: &Conf, state: &mut State, id: u32, base: u32) {
     let world = World { conf, state, now: 50 };
     let (job, _) = end(world, state.job(id).unwrap(), base, 0);
-    let job = left(&job, &"n".into()).map_or(job, |(clean, _)| clean);
+    let job = left(world, &job, &"n".into()).map_or(job, |(clean, _)| clean);
     state.take(Change::Job(job));
 }
 

@@ -201,7 +201,9 @@ fn check_start(conf: &Conf, job: &Job) -> Result<(), TestCaseError> {
         let node = conf.nodes.iter().find(|node| node.name == name).unwrap();
         let feature = node.features.as_deref().unwrap_or("");
         prop_assert!(spec.features.is_empty() || ["f0", "f1"].contains(&feature));
-        if partition == "q" {
+        // A socket is given whole, whatever the limit.
+        let sockets = conf.text("SelectTypeParameters").is_some_and(|t| t.contains("Socket"));
+        if partition == "q" && !sockets {
             let used = course.shares.iter().find(|s| s.node.as_str() == Some(name)).unwrap().cpus;
             prop_assert!(used <= 7, "MaxCPUsPerNode=6, a core of two threads at most more");
         }
@@ -259,7 +261,8 @@ proptest! {
                 Step::Leave(at) => {
                     if let Some(id) = nth(&of(Job::is_completing), at) {
                         let job = Arc::clone(state.job(id).unwrap());
-                        let (clean, _) = left(&job, &job.course.completing[0]).unwrap();
+                        let world = World { conf: &conf, state: &state, now };
+                        let (clean, _) = left(world, &job, &job.course.completing[0]).unwrap();
                         state.take(Change::Job(clean));
                     }
                 }
