@@ -26,6 +26,7 @@ pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
+pub mod review;
 mod start;
 mod submit;
 
@@ -98,6 +99,8 @@ pub enum Command {
     Start { start: Box<Start> },
     /// Agents are to do as the controller does.
     PassOn { order: Order },
+    /// What these jobs wait for of others is to be looked at again.
+    Review { jobs: Vec<u32> },
     /// Time has passed.
     Tick,
 }
@@ -208,6 +211,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::PassOn { order } => {
             Outcome::done(Vec::new(), vec![Effect::PassOn { order: *order }])
         }
+        Command::Review { jobs } => review::review(world, jobs),
         Command::Tick => cycle::tick(world),
     }
 }

@@ -142,9 +142,8 @@ impl Agents {
         let (conf, state) = self.service.durable();
         let nodes: Vec<Text> =
             nodes.into_iter().filter(|node| !runs_there(&state, id, node)).collect();
-        let (nodes, gone): (Vec<Text>, Vec<Text>) = nodes
-            .into_iter()
-            .partition(|node| agents::node_of(&conf, &node.lossy()).is_some());
+        let (nodes, gone): (Vec<Text>, Vec<Text>) =
+            nodes.into_iter().partition(|node| agents::node_of(&conf, &node.lossy()).is_some());
         for node in gone {
             // It left slurm.conf: nobody will ever say so.
             self.nothing_left(id, node).await;
