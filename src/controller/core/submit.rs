@@ -30,6 +30,10 @@ mod request;
 /// In `bitflags`: what clients may say; the rest is the controller's own.
 const CLIENTS_FLAGS: u64 =
     !(1 << 3 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 22);
+/// In `bitflags`: over as many nodes as there are tasks.
+const SPREAD: u64 = 1 << 8;
+/// Seconds that a job waits at most for nodes at few switches.
+const SWITCH_WAIT: u32 = 300;
 /// In `bitflags`: it may have to wait for others.
 const DEPENDENT: u64 = 1 << 29;
 
@@ -244,6 +248,14 @@ fn defaults(world: World<'_>, spec: &mut JobDesc) {
     let requeue = u16::try_from(world.conf.number("JobRequeue")).unwrap_or(1);
     spec.requeue = or(spec.requeue, requeue).min(1);
     spec.reboot = 0;
+    if spec.req_switch.get().is_some() {
+        let most = request::parameter(world.conf, "max_switch_wait=").unwrap_or(SWITCH_WAIT);
+        spec.wait4switch = spec.wait4switch.get().unwrap_or(u32::INFINITE).min(most);
+    }
+    let tasks = spec.num_tasks.get().unwrap_or(0);
+    if spec.bitflags & SPREAD != 0 && spec.max_nodes == 0 && tasks != 0 {
+        spec.max_nodes = tasks.min(u32::try_from(world.conf.nodes.len()).unwrap_or(u32::MAX));
+    }
     spec.mail_type = or(spec.mail_type, 0);
     spec.bitflags &= CLIENTS_FLAGS;
     if spec.begin_time.0 <= world.now {
@@ -359,9 +371,9 @@ fn course(
     let held = spec.priority == 0;
     let waits = dependencies.met() != Met::Is;
     let later = spec.begin_time.0 > world.now;
-    let eligible = match (held || waits || array.is_some(), later) {
-        (true, _) => Time(0),
-        (false, true) => spec.begin_time,
+    let eligible = match (later, held || waits || array.is_some()) {
+        (true, _) => spec.begin_time,
+        (false, true) => Time(0),
         (false, false) => now,
     };
     let reason = match (held, waits, later) {

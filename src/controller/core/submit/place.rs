@@ -96,19 +96,25 @@ pub fn places<'a>(world: World<'a>, spec: &mut JobDesc) -> Result<Vec<Place<'a>>
             return Err(Refusal::because(code::PARTITION, line));
         }
     }
-    let mut usable = Vec::new();
+    let (mut usable, mut replaced) = (Vec::new(), false);
     let mut why = Refusal::from(code::PARTITION_NOT_AVAILABLE);
     for partition in found {
         match taking(partition, &all) {
-            Ok(partition) => usable.push(place(world.conf, partition)),
-            Err(code) => why = code.into(),
+            Ok(taking) => {
+                replaced |= taking.name != partition.name;
+                usable.push(place(world.conf, taking));
+            }
+            Err(code) => (why, replaced) = (code.into(), true),
         }
     }
     if usable.is_empty() {
         return Err(why);
     }
-    let names: Vec<&str> = usable.iter().map(|place| place.partition.name.as_str()).collect();
-    spec.partition = names.join(",").into();
+    // What was asked for is shown as it was written, unless it is not what is had.
+    if spec.partition.is_empty() || replaced {
+        let names: Vec<&str> = usable.iter().map(|place| place.partition.name.as_str()).collect();
+        spec.partition = names.join(",").into();
+    }
     Ok(usable)
 }
 
@@ -288,7 +294,7 @@ pub fn waits_for(place: &Place<'_>, spec: &JobDesc) -> Option<u16> {
         return Some(reason::ACCOUNT);
     }
     if place.starts_jobs() {
-        match limits(place, spec).and_then(|()| required_are_there(place, spec)) {
+        match limits(place, spec) {
             Ok(()) => {}
             Err(code::NODE_COUNT) => return Some(reason::PARTITION_NODE_LIMIT),
             Err(code::TIME_LIMIT) => return Some(reason::PARTITION_TIME_LIMIT),
