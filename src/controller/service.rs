@@ -276,6 +276,11 @@ impl Service {
                 let found = jobs::jobs(scene, viewer, asked.job_ids.as_deref(), None);
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
+            Message::UserJobsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                let found = jobs::jobs(scene, viewer, None, Some(asked.user_id));
+                Answer::Reply(Message::Jobs(Box::new(found)))
+            }
             Message::JobRequest(asked) => {
                 let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
                 match jobs::one_job(scene, viewer, asked.job_id) {
@@ -423,6 +428,7 @@ fn asks_only(message: &Message) -> bool {
             | Message::PartitionsRequest(_)
             | Message::JobsRequest(_)
             | Message::JobRequest(_)
+            | Message::UserJobsRequest(_)
             | Message::ScriptRequest(_)
             | Message::StepsRequest(_)
     )

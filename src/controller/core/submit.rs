@@ -271,9 +271,16 @@ fn dependencies(world: World<'_>, spec: &JobDesc) -> Result<Dependencies, Refusa
     }
     let mut found = Dependencies::parse(&text).map_err(|_| code::DEPENDENCY)?;
     for one in &mut found.list {
+        if one.kind == Kind::Singleton {
+            continue;
+        }
         let array = world.state.arrays.contains_key(&one.job);
-        if array && one.kind != Kind::Singleton && one.task == Task::Alone {
+        if array && one.task == Task::Alone {
             one.task = Task::All;
+        }
+        // Nobody waits for a job that is not known any more.
+        if !array && world.state.job(one.job).is_none() {
+            one.met = Met::Is;
         }
     }
     Ok(found)
@@ -382,10 +389,7 @@ fn course(
         (_, _, true) => reason::BEGIN_TIME,
         _ => waits_for.unwrap_or(reason::NONE),
     };
-    let dependency = match dependencies.list.is_empty() {
-        true => Text::NONE,
-        false => dependencies.to_string().into(),
-    };
+    let dependency = waits.then(|| dependencies.to_string()).into();
     Course {
         array_job_id: if array.is_some() { id } else { 0 },
         array_max_tasks: array.as_ref().map_or(0, |array| array.limit),

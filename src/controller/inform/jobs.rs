@@ -452,7 +452,8 @@ fn taken_nodes(job: &Job, queue: &Queue) -> u32 {
         if left == 0 {
             break;
         }
-        (left, count) = (left.saturating_sub((*cpus).min(most) / each * each), count + 1);
+        let gives = (*cpus).min(most) / each * each;
+        (left, count) = (left.saturating_sub(gives), count + u32::from(gives > 0));
     }
     count.max(least)
 }
