@@ -18,6 +18,7 @@ use crate::slurm::wire::tables::{JobDesc, Submitted};
 use crate::slurm::wire::{Message, Text, Time, Unset};
 use place::{Enforce, Place};
 use refusal::{Refusal, code};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -38,11 +39,18 @@ const SWITCH_WAIT: u32 = 300;
 const DEPENDENT: u64 = 1 << 29;
 
 /// Accepts a batch job, or says why not.
-pub fn submit(world: World<'_>, desc: &JobDesc, who: &Who, request: &[u8]) -> Outcome {
+pub fn submit(
+    world: World<'_>,
+    desc: &JobDesc,
+    who: &Who,
+    owner: Option<&Who>,
+    request: &[u8],
+) -> Outcome {
     if let Some(id) = world.state.requested(request) {
         return Outcome { changes: Vec::new(), reply: submitted(id), effects: Vec::new() };
     }
-    accept(world, desc, who, request).unwrap_or_else(|refusal| {
+    let owner = owner.unwrap_or(who);
+    accept(world, desc, (who, owner), request).unwrap_or_else(|refusal| {
         let reply = refusal.reply();
         Outcome { changes: Vec::new(), reply, effects: Vec::new() }
     })
@@ -61,18 +69,23 @@ struct Found {
     waits_for: Option<u16>,
 }
 
-fn accept(world: World<'_>, desc: &JobDesc, who: &Who, request: &[u8]) -> Result<Outcome, Refusal> {
+fn accept(
+    world: World<'_>,
+    desc: &JobDesc,
+    (who, owner): (&Who, &Who),
+    request: &[u8],
+) -> Result<Outcome, Refusal> {
     let mut spec = without_payload(desc);
     request::owner(&mut spec, who)?;
     request::from_where(&mut spec, &desc.environment);
-    let found = checked(world, &mut spec, &desc.script, who)?;
+    let found = checked(world, &mut spec, &desc.script, (who, owner))?;
     let mut ids = Ids::of(world);
     let id = match spec.job_id.get() {
         None => ids.give().ok_or(code::AGAIN)?,
         Some(id) => wanted_id(world.state, id, who)?,
     };
     let payload = payload(desc, found.array.as_ref());
-    let user_name = if spec.user_id == who.uid { who.name.as_str().into() } else { Text::NONE };
+    let user_name = if owner.name.is_empty() { Text::NONE } else { owner.name.as_str().into() };
     let course = course(world, &spec, found, id, user_name, request);
     let user = spec.user_id;
     let job = Arc::new(Job { id, spec: Arc::new(spec), course });
@@ -136,7 +149,7 @@ fn checked(
     world: World<'_>,
     spec: &mut JobDesc,
     script: &Text,
-    who: &Who,
+    (who, owner): (&Who, &Who),
 ) -> Result<Found, Refusal> {
     let World { conf, state, .. } = world;
     let number = |name| u32::try_from(conf.number(name)).unwrap_or(u32::MAX);
@@ -162,7 +175,6 @@ fn checked(
     let nodes = required(world, spec)?;
     let places = place::places(world, spec)?;
     let enforce = Enforce::of(conf);
-    let owner = (spec.user_id == who.uid).then_some(who);
     place::check(&places, spec, who, owner, enforce)?;
     if script.is_empty() {
         return Err(code::NO_SCRIPT.into());
@@ -321,21 +333,21 @@ fn runnable(
     }
     let (mut waits_for, mut why) = (None, None);
     for place in places {
-        let mut tried = match memory::adjusted(world.conf, place, spec) {
-            Some(adjusted) => {
-                let mut own = spec.clone();
-                adjusted.put(&mut own);
-                own
-            }
-            None => {
-                waits_for.get_or_insert(reason::NODE_MEMORY_LIMIT);
-                continue;
-            }
+        let limit = place::waits_for(place, spec);
+        let adjusted = memory::adjusted(world.conf, place, spec);
+        if adjusted.is_none() && matches!(limit, None | Some(reason::PARTITION_DOWN)) {
+            waits_for.get_or_insert(reason::NODE_MEMORY_LIMIT);
+            continue;
+        }
+        let tried = match adjusted {
+            Some(adjusted) if adjusted.differs(spec) => Cow::Owned(adjusted.of(spec)),
+            _ => Cow::Borrowed(&*spec),
         };
-        let limit = place::waits_for(place, &tried);
         match (limit, fits::check(place, &tried, wanted)) {
             (None, Ok(())) => {
-                std::mem::swap(spec, &mut tried);
+                if let Cow::Owned(tried) = tried {
+                    *spec = tried;
+                }
                 return Ok(None);
             }
             (Some(reason @ reason::PARTITION_DOWN), Ok(())) => {
@@ -406,3 +418,6 @@ fn course(
         ..unbegun()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,8 @@ pub struct Place<'a> {
     pub partition: Partition,
     /// Its nodes.
     pub nodes: Vec<&'a Node>,
+    /// Whether root's jobs are refused.
+    no_root: bool,
 }
 
 impl Place<'_> {
@@ -67,7 +69,8 @@ fn place<'a>(conf: &'a Conf, partition: &Partition) -> Place<'a> {
     let at = conf.partitions.iter().position(|known| known.name == partition.name);
     let members = at.map_or(&[][..], |at| conf.members(at));
     let nodes = members.iter().map(|at| &conf.nodes[*at]).collect();
-    Place { partition: partition.clone(), nodes }
+    let no_root = partition.no_root || conf.flag("DisableRootJobs");
+    Place { partition: partition.clone(), nodes, no_root }
 }
 
 /// The partitions that are asked for, or the default one. Those that take no jobs now are replaced
@@ -138,14 +141,14 @@ pub fn access(
     place: &Place<'_>,
     spec: &JobDesc,
     who: &Who,
-    owner: Option<&Who>,
+    owner: &Who,
     enforce: Enforce,
 ) -> Result<(), u32> {
     let partition = &place.partition;
     if partition.needs_reservation || (partition.root_only && !who.admin) {
         return Err(code::ACCESS);
     }
-    if partition.no_root && spec.user_id == 0 {
+    if place.no_root && spec.user_id == 0 {
         return Err(code::USER);
     }
     if !in_groups(partition, owner) {
@@ -164,9 +167,8 @@ pub fn access(
     Ok(())
 }
 
-fn in_groups(partition: &Partition, owner: Option<&Who>) -> bool {
+fn in_groups(partition: &Partition, owner: &Who) -> bool {
     let Some(allowed) = &partition.allow_groups else { return true };
-    let Some(owner) = owner else { return false };
     owner.admin || allowed.split(',').any(|group| owner.groups.iter().any(|of| of == group))
 }
 
@@ -222,7 +224,7 @@ pub fn check(
     places: &[Place<'_>],
     spec: &mut JobDesc,
     who: &Who,
-    owner: Option<&Who>,
+    owner: &Who,
     enforce: Enforce,
 ) -> Result<(), Refusal> {
     let (mut any, mut last) = (false, None);
