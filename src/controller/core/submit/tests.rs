@@ -275,7 +275,11 @@ fn request(seed: u64) -> JobDesc {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_request_is_an_accepted_job_within_the_limits_or_a_refusal(
