@@ -22,11 +22,12 @@ pub mod ending;
 pub mod ids;
 mod nodes;
 mod partitions;
+mod reread;
 mod start;
 mod submit;
 
 pub use nodes::{INVALID_NODE_STATE, known, wished};
-pub use partitions::current;
+pub use partitions::{current, members};
 
 /// What a command is decided by.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,8 @@ pub enum Command {
     EpilogDone { done: Box<EpilogDone> },
     /// A job is to be started there, if it still waits and the room is still free.
     Start { start: Box<Start> },
+    /// slurm.conf was read: at the start, or `again`.
+    Read { again: bool },
     /// Time has passed.
     Tick,
 }
@@ -187,6 +190,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),
         Command::Start { start } => start::start(world, start),
+        Command::Read { again } => reread::read(world, *again),
         Command::Tick => cycle::tick(world),
     }
 }

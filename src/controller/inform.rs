@@ -1,7 +1,7 @@
 //! What is told about nodes and partitions. Field by field what Slurm's own controller says of a
 //! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
 
-use crate::controller::core::known;
+use crate::controller::core::{current, known, members};
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
@@ -43,7 +43,7 @@ pub fn select_plugin(conf: &Conf) -> u32 {
 /// All nodes, those that are not shown without a name: bitmaps count by place.
 #[must_use]
 pub fn nodes(conf: &Conf, state: &State, changed: i64, show: u16) -> Listing<Time, NodeInfo> {
-    let hidden = hidden_nodes(conf, show);
+    let hidden = hidden_nodes(conf, state, show);
     let records = conf.nodes.iter().zip(hidden).map(|(of, hidden)| {
         let record = known(state, of);
         let future = record.state & node::BASE == node::FUTURE && show & SHOW_FUTURE == 0;
@@ -67,13 +67,13 @@ pub fn one_node(
 }
 
 /// Nodes whose partitions are all hidden.
-fn hidden_nodes(conf: &Conf, show: u16) -> Vec<bool> {
+fn hidden_nodes(conf: &Conf, state: &State, show: u16) -> Vec<bool> {
     let mut hidden = vec![show & SHOW_ALL == 0; conf.nodes.len()];
     let mut in_any = vec![false; conf.nodes.len()];
-    for (at, partition) in conf.partitions.iter().enumerate() {
-        for member in conf.members(at) {
-            in_any[*member] = true;
-            hidden[*member] &= partition.hidden;
+    for partition in current(conf, state) {
+        for member in members(conf, &partition) {
+            in_any[member] = true;
+            hidden[member] &= partition.hidden;
         }
     }
     hidden.into_iter().zip(in_any).map(|(hidden, in_any)| hidden && in_any).collect()
@@ -153,10 +153,15 @@ fn in_units(mebibytes: u64) -> String {
 
 /// All partitions that are shown.
 #[must_use]
-pub fn partitions(conf: &Conf, changed: i64, show: u16) -> Listing<Time, PartitionInfo> {
-    let shown = conf.partitions.iter().enumerate();
-    let shown = shown.filter(|(_, partition)| show & SHOW_ALL != 0 || !partition.hidden);
-    let records = shown.map(|(at, partition)| partition_info(conf, partition, conf.members(at)));
+pub fn partitions(
+    conf: &Conf,
+    state: &State,
+    changed: i64,
+    show: u16,
+) -> Listing<Time, PartitionInfo> {
+    let shown = current(conf, state).into_iter();
+    let shown = shown.filter(|partition| show & SHOW_ALL != 0 || !partition.hidden);
+    let records = shown.map(|of| partition_info(conf, &of, &members(conf, &of)));
     Listing { head: Time(changed), records: records.collect() }
 }
 

@@ -235,7 +235,12 @@ impl Service {
                 code(rc::NO_CHANGE)
             }
             Message::PartitionsRequest(asked) => {
-                let found = inform::partitions(&live.conf, live.conf_changed, asked.show_flags);
+                let found = inform::partitions(
+                    &live.conf,
+                    &live.state,
+                    live.conf_changed,
+                    asked.show_flags,
+                );
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
             Message::JobsRequest(_) => {
@@ -346,7 +351,10 @@ impl Service {
             return AGAIN;
         }
         tracing::info!("slurm.conf was read again");
-        rc::OK
+        match self.pipeline.command(Command::Read { again: true }).await {
+            Some(Message::ReturnCode(code)) => code.return_code,
+            _ => AGAIN,
+        }
     }
 }
 

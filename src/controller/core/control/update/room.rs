@@ -37,7 +37,7 @@ fn partition(draft: &mut Draft<'_>) -> Refused {
     if matches!(first.state, PartitionState::Drain | PartitionState::Inactive) {
         return Err(rc::PARTITION_NOT_AVAILABLE);
     }
-    (draft.spec.partition, draft.course.partition) = (asked.clone(), asked.clone());
+    draft.spec.partition = asked.clone();
     Ok(())
 }
 
