@@ -10,7 +10,9 @@ use crate::controller::entry;
 use crate::controller::inform;
 use crate::controller::job::{Payload, SCRIPTS};
 use crate::controller::known_users::KnownUsers;
+use crate::controller::log;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
+use crate::controller::sched::Board;
 use crate::controller::state::{State, StateError};
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
@@ -33,6 +35,7 @@ pub struct Service {
     pipeline: Pipeline,
     users: Arc<KnownUsers>,
     host: Host,
+    board: Board,
 }
 
 /// What does not change while the controller runs.
@@ -86,13 +89,20 @@ impl Service {
         host: Host,
     ) -> std::io::Result<(Service, mpsc::UnboundedReceiver<Effect>)> {
         let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
-        Ok((Service { auth, pipeline, users: Arc::default(), host }, wanted))
+        let (users, board) = (Arc::default(), Board::default());
+        Ok((Service { auth, pipeline, users, host, board }, wanted))
     }
 
     /// How credentials are made and checked.
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// What the scheduler has found about jobs that wait.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Tells when the controller is to end.
@@ -347,6 +357,7 @@ impl Service {
             }
         }
         note_ignored(&conf);
+        log::follow(&conf);
         if self.pipeline.configure(Arc::new(conf)).await.is_none() {
             return AGAIN;
         }

@@ -124,6 +124,49 @@ pub enum StateError {
     },
 }
 
+/// An entry that is none of ours.
+#[derive(Debug)]
+pub struct Fault {
+    /// Its table.
+    pub table: &'static str,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Why.
+    pub why: StateError,
+}
+
+/// What an entry of a table of the state says.
+///
+/// # Errors
+/// [`StateError`].
+///
+/// # Panics
+/// If the table is none of the state's: the caller's mistake.
+pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, StateError> {
+    let wrong = none_of_ours(table, key);
+    Ok(match table {
+        CLUSTER => Change::NextId(entry::decode::<Number>(value).map_err(wrong)?.value),
+        node::TABLE => {
+            let record = NodeRecord::decode(value).map_err(wrong)?;
+            Change::Node(name(table, key)?, record)
+        }
+        PARTITIONS => {
+            let record = entry::decode(value).map_err(wrong)?;
+            Change::Partition(name(table, key)?, record)
+        }
+        JOBS => {
+            let job = entry::id_of(key).and_then(|id| Job::decode(id, value));
+            Change::Job(Arc::new(job.map_err(wrong)?))
+        }
+        SCRIPTS => {
+            let read = || Ok((entry::id_of(key)?, entry::decode::<Payload>(value)?));
+            let (id, payload) = read().map_err(wrong)?;
+            Change::Script(id, Arc::new(payload))
+        }
+        _ => unreachable!("{table} is no table of the state"),
+    })
+}
+
 fn name(table: &'static str, key: &[u8]) -> Result<String, StateError> {
     String::from_utf8(key.to_vec())
         .map_err(|error| StateError::Key { table, key: error.into_bytes() })
@@ -148,26 +191,35 @@ impl State {
     pub fn load(view: &View) -> Result<State, StateError> {
         let mut state = State::default();
         if let Some(value) = view.get(CLUSTER, NEXT_ID)? {
-            let number: Number = entry::decode(value).map_err(none_of_ours(CLUSTER, NEXT_ID))?;
-            state.next_id = number.value;
+            state.take(read(CLUSTER, NEXT_ID, value)?);
         }
-        for entry in view.scan(node::TABLE, b"") {
-            let (key, value) = entry?;
-            let record = NodeRecord::decode(value).map_err(none_of_ours(node::TABLE, &key))?;
-            state.nodes.insert(name(node::TABLE, &key)?, record);
-        }
-        for entry in view.scan(PARTITIONS, b"") {
-            let (key, value) = entry?;
-            let record = entry::decode(value).map_err(none_of_ours(PARTITIONS, &key))?;
-            state.partitions.insert(name(PARTITIONS, &key)?, record);
-        }
-        for entry in view.scan(JOBS, b"") {
-            let (key, value) = entry?;
-            let job = entry::id_of(&key).and_then(|id| Job::decode(id, value));
-            let job = job.map_err(none_of_ours(JOBS, &key))?;
-            state.take(Change::Job(Arc::new(job)));
+        for table in [node::TABLE, PARTITIONS, JOBS] {
+            for entry in view.scan(table, b"") {
+                let (key, value) = entry?;
+                state.take(read(table, &key, value)?);
+            }
         }
         Ok(state)
+    }
+
+    /// The entries that cannot be read, scripts too.
+    ///
+    /// # Errors
+    /// The store does not give them.
+    pub fn faults(view: &View) -> Result<Vec<Fault>, SnapshotError> {
+        let mut found = Vec::new();
+        if let Some(Err(why)) = view.get(CLUSTER, NEXT_ID)?.map(|v| read(CLUSTER, NEXT_ID, v)) {
+            found.push(Fault { table: CLUSTER, key: NEXT_ID.to_vec(), why });
+        }
+        for table in [node::TABLE, PARTITIONS, JOBS, SCRIPTS] {
+            for entry in view.scan(table, b"") {
+                let (key, value) = entry?;
+                if let Err(why) = read(table, &key, value) {
+                    found.push(Fault { table, key: key.to_vec(), why });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Takes a change.
