@@ -22,11 +22,12 @@ pub mod ending;
 pub mod ids;
 mod nodes;
 mod partitions;
+mod purge;
 mod reread;
 mod start;
 mod submit;
 
-pub use nodes::{INVALID_NODE_STATE, known, wished};
+pub use nodes::{INVALID_NODE_STATE, features, known, weight, wished};
 pub use partitions::{current, members};
 
 /// What a command is decided by.

@@ -1,7 +1,7 @@
 //! What is told about nodes and partitions. Field by field what Slurm's own controller says of a
 //! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
 
-use crate::controller::core::{current, known, members};
+use crate::controller::core::{current, features, known, members, weight};
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
@@ -10,7 +10,7 @@ use crate::slurm::wire::constants::{node, partition, select};
 use crate::slurm::wire::tables::{
     Energy, Listing, Node as NodeInfo, NodeSelect, Partition as PartitionInfo, Power, Sensors,
 };
-use crate::slurm::wire::{Bits, Scaled, SelectJob, Text, Time, Unset};
+use crate::slurm::wire::{Bits, Scaled, SelectJob, Time, Unset};
 use std::fmt::Write;
 
 /// In a request: hidden ones too.
@@ -80,7 +80,7 @@ fn hidden_nodes(conf: &Conf, state: &State, show: u16) -> Vec<bool> {
 }
 
 fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo {
-    let features = Text::from(of.features.clone());
+    let (features, features_act) = features(of, record);
     NodeInfo {
         name: of.name.as_str().into(),
         node_hostname: of.hostname.as_str().into(),
@@ -103,7 +103,7 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
         cpus_efctv: of.cpus,
         cpu_load: u32::UNSET,
         free_mem: u64::UNSET,
-        weight: of.weight,
+        weight: weight(of, record),
         reason_uid: record.reason_uid,
         reason_time: record.reason_time,
         select_nodeinfo: NodeSelect {
@@ -111,8 +111,8 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
             alloc_tres_weighted: Scaled::new(0.0),
             ..NodeSelect::default()
         },
-        features: features.clone(),
-        features_act: features,
+        features,
+        features_act,
         gres: of.gres.clone().into(),
         gres_drain: (show & SHOW_DETAIL != 0).then_some("N/A").into(),
         comment: record.comment.clone(),

@@ -1,9 +1,8 @@
 //! What time brings: limits, begin times, old jobs forgotten.
 
-use crate::controller::core::{Outcome, World};
-use crate::slurm::wire::constants::rc;
+use crate::controller::core::{Outcome, World, purge};
 
 /// Does what is due.
-pub fn tick(_world: World<'_>) -> Outcome {
-    Outcome::refused(rc::OK)
+pub fn tick(world: World<'_>) -> Outcome {
+    Outcome::done(purge::purge(world), Vec::new())
 }
