@@ -16,9 +16,12 @@ use crate::slurm::wire::{Message, Text};
 
 mod agents;
 pub mod array;
+pub mod array_list;
 mod control;
 mod cycle;
+pub mod dependency;
 pub mod ending;
+pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
@@ -27,7 +30,7 @@ mod reread;
 mod start;
 mod submit;
 
-pub use nodes::{INVALID_NODE_STATE, features, known, weight, wished};
+pub use nodes::{INVALID_NODE_STATE, known, node_features, node_weight, wished};
 pub use partitions::{current, members};
 
 /// What a command is decided by.

@@ -26,6 +26,7 @@ mod inform;
 pub mod job;
 mod known_users;
 pub mod log;
+pub mod memory;
 pub mod node;
 pub mod pipeline;
 pub mod sched;

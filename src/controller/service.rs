@@ -7,17 +7,18 @@
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{Command, Effect, Who};
 use crate::controller::entry;
-use crate::controller::inform;
+use crate::controller::inform::jobs::{self, Scene, Viewer};
+use crate::controller::inform::{self, steps};
 use crate::controller::job::{Payload, SCRIPTS};
 use crate::controller::known_users::KnownUsers;
 use crate::controller::log;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
-use crate::controller::sched::Board;
+use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{State, StateError};
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{ControlStatus, JobTimes, Listing, Script};
+use crate::slurm::wire::tables::{ControlStatus, Script};
 use crate::slurm::wire::{Message, Time};
 use crate::store::Store;
 use std::sync::Arc;
@@ -214,7 +215,8 @@ impl Service {
 
     /// Tells what is durable.
     fn inform(&self, message: Message, who: Identity) -> Answer {
-        let live = self.pipeline.durable();
+        let (live, found) = (self.pipeline.durable(), self.board.read());
+        let jobs_changed = live.jobs_changed.max(self.board.changed());
         match message {
             Message::ConfigRequest(asked) if not_newer(live.conf_changed, asked.last_update) => {
                 code(rc::NO_CHANGE)
@@ -253,16 +255,28 @@ impl Service {
                 );
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
-            Message::JobsRequest(_) => {
-                let head = JobTimes { last_update: Time(self.host.started), ..JobTimes::default() };
-                let found = Listing { head, records: Vec::new() };
+            Message::JobsRequest(asked) if not_newer(jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::JobsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                let found = jobs::jobs(scene, viewer, asked.job_ids.as_deref(), None);
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
-            Message::JobRequest(_) => code(rc::JOB),
+            Message::JobRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                match jobs::one_job(scene, viewer, asked.job_id) {
+                    Some(found) => Answer::Reply(Message::Jobs(Box::new(found))),
+                    None => code(rc::JOB),
+                }
+            }
             Message::ScriptRequest(asked) => self.script(&live, asked.job_id, who),
-            Message::StepsRequest(_) => {
-                let found = Listing { head: Time(self.host.started), records: Vec::new() };
-                Answer::Reply(Message::Steps(Box::new(found)))
+            Message::StepsRequest(asked) if not_newer(live.jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::StepsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                Answer::Reply(Message::Steps(Box::new(steps::steps(scene, viewer, &asked))))
             }
             _ => code(rc::UNSUPPORTED),
         }
@@ -327,6 +341,19 @@ impl Service {
             _ => return code(rc::UNSUPPORTED),
         };
         self.pipeline.command(command).await.map_or(Answer::Nothing, Answer::Reply)
+    }
+
+    /// What is shown of jobs, and to whom.
+    fn scene<'a>(
+        &self,
+        live: &'a Live,
+        found: &'a Forecasts,
+        who: Identity,
+        show: u16,
+    ) -> (Scene<'a>, Viewer) {
+        let (conf, state) = (&*live.conf, &live.state);
+        let scene = Scene { conf, state, forecasts: found, now: now() };
+        (scene, Viewer { uid: who.uid, admin: self.is_admin(who), show })
     }
 
     fn facts(&self) -> Facts {

@@ -73,6 +73,10 @@ pub struct State {
     pub over: OrdSet<(i64, u32)>,
     /// Derived: jobs of an array, by its id.
     pub arrays: HashMap<u32, OrdSet<u32>>,
+    /// Derived: how many jobs there are, each task of an array counted.
+    pub tasks: u64,
+    /// Derived: jobs by the beginning of the digest of the request that brought them.
+    pub requests: HashMap<u64, u32>,
     /// Derived: what jobs make of nodes, by name; nodes without any are not here.
     pub loads: HashMap<Text, Load>,
 }
@@ -252,11 +256,23 @@ impl State {
         of_array.filter_map(|id| self.jobs.get(id)).chain(alone)
     }
 
+    /// The job that this very request has brought.
+    #[must_use]
+    pub fn requested(&self, request: &[u8]) -> Option<u32> {
+        let id = self.requests.get(&beginning(request)?)?;
+        self.jobs.get(id).filter(|job| job.course.request == request).map(|job| job.id)
+    }
+
     /// What jobs make of a node.
     #[must_use]
     pub fn load_of(&self, node: &str) -> Load {
         self.loads.get(&Text::from(node)).cloned().unwrap_or_default()
     }
+}
+
+/// What a digest is found by.
+fn beginning(request: &[u8]) -> Option<u64> {
+    request.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Derived parts: a job leaves them as it came into them.
@@ -284,6 +300,18 @@ impl State {
             };
         }
         let array = job.course.array_job_id;
+        // Tasks that were split off have their array's request, too.
+        if let (Some(request), true) =
+            (beginning(&job.course.request), array == 0 || array == job.id)
+        {
+            if is {
+                self.requests.insert(request, job.id);
+            } else {
+                self.requests.remove(&request);
+            }
+        }
+        let tasks = job.course.tasks.iter().map(|run| u64::from(run.count())).sum::<u64>().max(1);
+        self.tasks = if is { self.tasks + tasks } else { self.tasks - tasks };
         if array != 0 {
             let members = self.arrays.entry(array).or_default();
             put(members);

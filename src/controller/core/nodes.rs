@@ -41,7 +41,7 @@ fn initial(of: &Node) -> NodeRecord {
 
 /// The features that a node has, and those of them that are active.
 #[must_use]
-pub fn features(of: &Node, record: &NodeRecord) -> (Text, Text) {
+pub fn node_features(of: &Node, record: &NodeRecord) -> (Text, Text) {
     let own = || Text::from(of.features.clone());
     let set = |text: &Text| (!text.is_none()).then(|| text.clone());
     let available = set(&record.features).unwrap_or_else(own);
@@ -52,7 +52,7 @@ pub fn features(of: &Node, record: &NodeRecord) -> (Text, Text) {
 
 /// The weight of a node: lower ones are taken first.
 #[must_use]
-pub fn weight(of: &Node, record: &NodeRecord) -> u32 {
+pub fn node_weight(of: &Node, record: &NodeRecord) -> u32 {
     record.weight.get().unwrap_or(of.weight)
 }
 
@@ -122,7 +122,7 @@ fn equip(record: &mut NodeRecord, of: &Node, update: &UpdateNode) -> Result<(), 
     if let Some(weight) = update.weight.get() {
         record.weight = weight;
     }
-    let (available, active) = features(of, record);
+    let (available, active) = node_features(of, record);
     let (available, active) = (available.lossy(), active.lossy());
     let named = active.split(',').filter(|feature| !feature.is_empty());
     let mut missing = named.filter(|feature| !available.split(',').any(|other| other == *feature));

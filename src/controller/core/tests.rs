@@ -138,8 +138,8 @@ fn features_and_weight_of_a_node_are_changed_over_slurm_conf() {
     ] {
         assert_eq!(does(&conf, &mut state, &command), code);
         let record = record(&conf, &state, "n1");
-        let (available, active) = features(of, &record);
-        let now = (available.lossy(), active.lossy(), weight(of, &record));
+        let (available, active) = node_features(of, &record);
+        let now = (available.lossy(), active.lossy(), node_weight(of, &record));
         assert_eq!((now.0.as_ref(), now.1.as_ref(), now.2), shown);
     }
 }

@@ -71,7 +71,7 @@ async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
         let (conf, state): (Arc<Conf>, State) = looking.working();
         let layout = Layout::of(&conf, &state);
         let mut found = pass(&conf, &state, &layout, now());
-        looking.board().write(std::mem::take(&mut found.forecasts));
+        looking.board().write(std::mem::take(&mut found.forecasts), now());
         (conf, found)
     });
     let (conf, mut found) = done.await.expect("a pass does not panic");

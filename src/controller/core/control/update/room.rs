@@ -2,10 +2,17 @@
 
 use super::{Draft, Refused};
 use crate::controller::core::current;
+use crate::controller::core::dependency::Dependencies;
+use crate::controller::core::features::Constraint;
 use crate::slurm::conf::PartitionState;
 use crate::slurm::hostlist::expand;
 use crate::slurm::wire::constants::{rc, reason};
 use crate::slurm::wire::{Text, Unset};
+
+/// Slurm's code for a dependency that is none.
+const DEPENDENCY: u32 = 2038;
+/// Slurm's code for preferred features that are none.
+const PREFER: u32 = 2133;
 
 pub fn change(draft: &mut Draft<'_>) -> Refused {
     partition(draft)?;
@@ -70,14 +77,20 @@ fn named(draft: &Draft<'_>, list: &Text) -> Result<Text, u32> {
 fn features(draft: &mut Draft<'_>) -> Refused {
     let desc = draft.desc;
     let waits = draft.waits();
-    for (wish, field) in
-        [(&desc.features, &mut draft.spec.features), (&desc.prefer, &mut draft.spec.prefer)]
-    {
+    for (wish, field, code) in [
+        (&desc.features, &mut draft.spec.features, rc::FEATURE),
+        (&desc.prefer, &mut draft.spec.prefer, PREFER),
+    ] {
         if wish.is_none() || wish == field {
             continue;
         }
         waits?;
-        *field = if wish.is_empty() { Text::NONE } else { wish.clone() };
+        if wish.is_empty() {
+            *field = Text::NONE;
+            continue;
+        }
+        Constraint::parse(&wish.lossy()).map_err(|_| code)?;
+        *field = wish.clone();
     }
     Ok(())
 }
@@ -88,8 +101,12 @@ fn dependency(draft: &mut Draft<'_>) -> Refused {
         return Ok(());
     }
     draft.waits()?;
-    let none = asked.is_empty() || asked.lossy() == "0";
-    draft.spec.dependency = if none { Text::NONE } else { asked.clone() };
+    let wanted = Dependencies::parse(&asked.lossy()).map_err(|_| DEPENDENCY)?;
+    let none = wanted.list.is_empty();
+    if wanted.list.iter().any(|one| one.job == draft.job.id) {
+        return Err(DEPENDENCY);
+    }
+    draft.spec.dependency = if none { Text::NONE } else { wanted.to_string().into() };
     let dependent = [reason::DEPENDENCY, reason::DEPENDENCY_NEVER];
     if none && dependent.contains(&draft.course.reason) {
         draft.course.reason = reason::NONE;
