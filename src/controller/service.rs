@@ -388,6 +388,11 @@ impl Service {
         }
     }
 
+    /// slurm.conf may have changed while nobody was in charge.
+    pub async fn begin(&self) {
+        self.pipeline.command(Command::Read { again: false }).await;
+    }
+
     /// Reads slurm.conf again. With a mistake in it, everything stays as it was.
     pub async fn reconfigure(&self) -> u32 {
         let (old, _) = self.working();
