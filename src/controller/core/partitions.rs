@@ -104,7 +104,13 @@ fn change(
     if let Err(code) = check(world, update) {
         return Outcome::refused(code);
     }
-    record.update = lines::merged(&record.update, update);
+    let before = find(world.conf, world.state, &name).unwrap_or_else(|| Partition::named(&name));
+    let most = update.max_time.get().unwrap_or(before.max_time);
+    let mut wish = update.clone();
+    // As in Slurm a default that is longer than the longest is no error, but is left out.
+    wish.default_time =
+        wish.default_time.get().filter(|asked| *asked <= most).unwrap_or(u32::UNSET);
+    record.update = lines::merged(&record.update, &wish);
     let mut changes = Vec::new();
     if update.flags & partition::DEFAULT != 0 {
         changes.extend(no_default_but(world, &name));
@@ -114,8 +120,7 @@ fn change(
     Outcome::done(changes, vec![note, Effect::Schedule])
 }
 
-/// What can be wrong with a request. As in Slurm a default time above the longest is not an error
-/// but is left out.
+/// What can be wrong with a request.
 fn check(world: World<'_>, update: &UpdatePartition) -> Result<(), u32> {
     if let Some(list) = update.nodes.as_str() {
         let (_, missing) = world.conf.listed(&lines::commas(list)).map_err(|_| rc::NODE)?;

@@ -107,7 +107,8 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// A partition of that name about which nothing is said.
+    /// A partition of that name about which nothing is said, as `scontrol create` makes it: with a
+    /// MinNodes of 1, where slurm.conf has 0.
     ///
     /// # Panics
     /// Never: nothing can be wrong with nothing.
@@ -115,7 +116,8 @@ impl Partition {
     pub fn named(name: &str) -> Partition {
         let place = Place { file: Arc::from(Path::new("scontrol")), line: 0 };
         let line = Statement { place, pairs: Vec::new() };
-        partition(name, &Fields::default(), &line).expect("nothing is said")
+        let of = partition(name, &Fields::default(), &line).expect("nothing is said");
+        Partition { min_nodes: 1, ..of }
     }
 }
 
