@@ -133,8 +133,8 @@ impl Both {
 /// tasks, times and reasons that the scheduler gives are left out.
 const JOBS: &str = "squeue -h -a -r -t all -o %F_%K|%j|%P|%T|%l|%k|%D|%C|%p|%f|%n|%x|%B|%Y|%N";
 
-/// The rows of [`JOBS`], one for each task, with a priority that is 0 or not. Slurm's own splits tasks
-/// off for requests that it refuses, and keeps an empty record of an array.
+/// The rows of [`JOBS`], one for each task, with a priority that is 0 or not. Slurm's own splits
+/// tasks off for requests that it refuses, and keeps an empty record of an array.
 fn jobs(controller: &Controller, without: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for row in ask(controller, JOBS).stdout.lines() {

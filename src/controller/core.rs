@@ -28,6 +28,7 @@ mod nodes;
 mod partitions;
 mod purge;
 mod reread;
+pub mod review;
 mod start;
 mod submit;
 
@@ -100,6 +101,8 @@ pub enum Command {
     Start { start: Box<Start> },
     /// slurm.conf was read: at the start, or `again`.
     Read { again: bool },
+    /// What these jobs wait for of others is to be looked at again.
+    Review { jobs: Vec<u32> },
     /// Time has passed.
     Tick,
 }
@@ -196,6 +199,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::EpilogDone { done } => agents::epilog_done(world, done),
         Command::Start { start } => start::start(world, start),
         Command::Read { again } => reread::read(world, *again),
+        Command::Review { jobs } => review::review(world, jobs),
         Command::Tick => cycle::tick(world),
     }
 }

@@ -238,7 +238,7 @@ impl Service {
                 code(rc::NO_CHANGE)
             }
             Message::ConfigRequest(_) => {
-                let found = config(&live.conf, &self.facts());
+                let found = config(&live.conf, &self.facts(&live));
                 Answer::Reply(Message::Config(Box::new(found)))
             }
             Message::NodesRequest(asked) if not_newer(live.nodes_changed, asked.last_update) => {
@@ -378,8 +378,10 @@ impl Service {
         (scene, Viewer { uid: who.uid, admin: self.is_admin(who), show })
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self, live: &Live) -> Facts {
+        let first = u32::try_from(live.conf.number("FirstJobId")).unwrap_or(u32::MAX);
         Facts {
+            next_job_id: live.state.next_id.max(first),
             now: now(),
             started: self.host.started,
             own_name: self.host.name.clone(),

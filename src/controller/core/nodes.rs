@@ -169,8 +169,8 @@ fn describe(record: &mut NodeRecord, update: &UpdateNode, uid: u32, now: i64) {
 /// | IDLE | base DOWN or IDLE | base IDLE, clears DRAIN and FAIL |
 ///
 /// Of a node that registered with less than slurm.conf says, UNDRAIN, RESUME and IDLE are refused.
-/// There is no power saving here: POWER_DOWN, POWER_UP and their like are refused, as by Slurm without
-/// SuspendProgram.
+/// There is no power saving here: POWER_DOWN, POWER_UP and their like are refused, as by Slurm
+/// without SuspendProgram.
 /// After RESUME a node counts as not responding until it is heard of.
 #[must_use]
 pub fn wished(state: u32, wish: u32) -> Option<u32> {

@@ -42,8 +42,8 @@ pub fn current(conf: &Conf, state: &State) -> Vec<Partition> {
     found
 }
 
-/// The nodes of a partition, as places in the configuration's nodes, ascending. Nodes that slurm.conf
-/// does not have any more are not among them.
+/// The nodes of a partition, as places in the configuration's nodes, ascending. Nodes that
+/// slurm.conf does not have any more are not among them.
 #[must_use]
 pub fn members(conf: &Conf, partition: &Partition) -> Vec<usize> {
     let same = |of: &Partition| of.name == partition.name && of.nodes == partition.nodes;

@@ -6,8 +6,8 @@
 //! - the record of an array, as long as another one of its tasks is known;
 //! - the script of an array, as long as anything of the array is.
 //!
-//! MinJobAge=0: nothing is ever forgotten. Invariants: only what is over goes; a script goes with the
-//! last job that it belongs to, in the same save; one pass is bounded.
+//! MinJobAge=0: nothing is ever forgotten. Invariants: only what is over goes; a script goes with
+//! the last job that it belongs to, in the same save; one pass is bounded.
 
 use crate::controller::core::World;
 use crate::controller::job::Job;

@@ -176,16 +176,17 @@ proptest! {
             Store::open_on(Arc::clone(&disk), options, Arc::new(Local)).unwrap()
         };
         let mut store = open();
-        for (names, wish, reason, again) in steps {
+        for (names, wish, reason, reopened) in steps {
             let command = update(NAMES[names], WISHES[wish], &reason);
             let outcome = apply(World { conf: &conf, state: &state, now: 100 }, &command);
-            prop_assert_eq!(&outcome, &apply(World { conf: &conf, state: &state, now: 100 }, &command), "it is pure");
+            let again = apply(World { conf: &conf, state: &state, now: 100 }, &command);
+            prop_assert_eq!(&outcome, &again, "it is pure");
             prop_assert_eq!(outcome.reply == Message::code(rc::OK), !outcome.changes.is_empty());
             if !outcome.changes.is_empty() {
                 store.save(batch(&outcome.changes).unwrap()).unwrap();
                 outcome.changes.into_iter().for_each(|change| state.take(change));
             }
-            if again == 0 {
+            if reopened == 0 {
                 store.close().unwrap();
                 store = open();
             }

@@ -253,8 +253,12 @@ mod tests {
         UpdatePartition { flags, max_time, job_defaults_str, cpu_bind: 0, name: Text::NONE, ..any }
     }
 
+    fn config() -> ProptestConfig {
+        ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(config())]
 
         #[test]
         fn two_requests_are_as_good_as_one(first in any::<u64>(), then in any::<u64>()) {

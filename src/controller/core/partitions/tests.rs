@@ -16,7 +16,8 @@ struct Lab {
     state: State,
 }
 
-const NODES: &str = "ClusterName=c\nSlurmctldHost=localhost\nNodeName=n[1-4]\nNodeName=g Feature=gpu\n\
+const NODES: &str = "ClusterName=c\nSlurmctldHost=localhost\nNodeName=n[1-4]\n\
+                     NodeName=g Feature=gpu\n\
                      NodeSet=gs Feature=gpu\n";
 const FILE: &str =
     "PartitionName=p Nodes=n[1-2] Default=YES\nPartitionName=q Nodes=gs State=DOWN\n";

@@ -2,15 +2,15 @@
 
 use super::{Draft, Refused};
 use crate::controller::core::current;
-use crate::controller::core::dependency::Dependencies;
+use crate::controller::core::dependency::{Dependencies, Kind, Task};
 use crate::controller::core::features::Constraint;
 use crate::slurm::conf::PartitionState;
 use crate::slurm::hostlist::expand;
 use crate::slurm::wire::constants::{rc, reason};
 use crate::slurm::wire::{Text, Unset};
 
-/// Slurm's code for a dependency that is none.
-const DEPENDENCY: u32 = 2038;
+/// Slurm's code for a dependency that cannot be.
+const BAD_DEPENDENCY: u32 = 2038;
 /// Slurm's code for preferred features that are none.
 const PREFER: u32 = 2133;
 
@@ -101,15 +101,21 @@ fn dependency(draft: &mut Draft<'_>) -> Refused {
         return Ok(());
     }
     draft.waits()?;
-    let wanted = Dependencies::parse(&asked.lossy()).map_err(|_| DEPENDENCY)?;
-    let none = wanted.list.is_empty();
-    if wanted.list.iter().any(|one| one.job == draft.job.id) {
-        return Err(DEPENDENCY);
+    let none = asked.is_empty() || asked.lossy() == "0";
+    let mut wanted = Dependencies::parse(&asked.lossy()).map_err(|_| BAD_DEPENDENCY)?;
+    for one in wanted.list.iter_mut().filter(|one| one.kind != Kind::Singleton) {
+        if one.job == draft.job.id {
+            return Err(BAD_DEPENDENCY);
+        }
+        if one.task == Task::Alone && draft.world.state.arrays.contains_key(&one.job) {
+            one.task = Task::All;
+        }
     }
-    draft.spec.dependency = if none { Text::NONE } else { wanted.to_string().into() };
+    draft.spec.dependency = if none { Text::NONE } else { asked.clone() };
+    draft.course.dependency = if none { Text::NONE } else { wanted.to_string().into() };
     let dependent = [reason::DEPENDENCY, reason::DEPENDENCY_NEVER];
-    if none && dependent.contains(&draft.course.reason) {
-        draft.course.reason = reason::NONE;
+    if dependent.contains(&draft.course.reason) {
+        draft.course.reason = if none { reason::NONE } else { reason::DEPENDENCY };
     }
     Ok(())
 }
