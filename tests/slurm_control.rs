@@ -369,6 +369,24 @@ fn nodes_and_partitions_come_and_go_with_slurm_conf() {
     assert!(nodes().contains("main|n[1-2]"), "{}", nodes());
 }
 
+#[test]
+fn old_jobs_are_forgotten_and_what_others_wait_for_is_not() {
+    let test = "old_jobs_are_forgotten_and_what_others_wait_for_is_not";
+    let Some(lab) = Lab::new(test) else { return };
+    let ours = lab.ours(&format!("MinJobAge=1\n{CLUSTER}"));
+    for line in ["sbatch -H --wrap hostname", "sbatch -H --wrap hostname"] {
+        assert_eq!(ask(&ours, line).code, 0);
+    }
+    assert_eq!(ask(&ours, "sbatch -H -d afterany:2 --wrap hostname").code, 0);
+    assert_eq!(ask(&ours, "scancel 1 2"), done());
+    until("job 1 is forgotten", || ask(&ours, "scontrol show job 1").code != 0);
+    assert_ne!(ask(&ours, "scontrol write batch_script 1 -").code, 0, "and its script");
+    assert_eq!(state(&ours, "2"), "CANCELLED", "a job waits for it");
+    assert_eq!(ask(&ours, "scancel 3"), done());
+    until("job 2 is forgotten", || ask(&ours, "scontrol show job 2").code != 0);
+    assert_eq!(ask(&ours, "sbatch -H --wrap hostname").stdout, "Submitted batch job 4\n");
+}
+
 /// Our controller and slurmds.
 fn agents(lab: &Lab, test: &str, count: u16) -> Option<(Controller, Vec<Slurmd>)> {
     let slurmd: PathBuf = programs::find("slurmd", test)?;

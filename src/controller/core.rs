@@ -64,9 +64,10 @@ pub struct Who {
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A batch job. `request` is a digest of the request's credential, which is never the same
-    /// twice: what was executed is not executed again.
-    Submit { desc: Box<JobDesc>, who: Who, request: Vec<u8> },
+    /// A batch job. `owner` is whose it is to be, where an administrator submits for another;
+    /// `request` is a digest of the request's credential, which is never the same twice: what was
+    /// executed is not executed again.
+    Submit { desc: Box<JobDesc>, who: Who, owner: Option<Who>, request: Vec<u8> },
     /// Jobs are to be signalled or cancelled.
     Kill { request: Box<KillRequest>, who: Who },
     /// Jobs are to be changed.
@@ -179,7 +180,9 @@ impl Outcome {
 #[must_use]
 pub fn apply(world: World<'_>, command: &Command) -> Outcome {
     match command {
-        Command::Submit { desc, who, request } => submit::submit(world, desc, who, request),
+        Command::Submit { desc, who, owner, request } => {
+            submit::submit(world, desc, who, owner.as_ref(), request)
+        }
         Command::Kill { request, who } => control::kill(world, request, who),
         Command::UpdateJob { desc, who } => control::update(world, desc, who),
         Command::Requeue { request, who } => control::requeue(world, request, who),

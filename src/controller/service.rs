@@ -19,7 +19,7 @@ use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::tables::{ControlStatus, Registration, Script};
-use crate::slurm::wire::{Message, Time};
+use crate::slurm::wire::{Message, Time, Unset};
 use crate::store::Store;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -281,6 +281,11 @@ impl Service {
                 let found = jobs::jobs(scene, viewer, asked.job_ids.as_deref(), None);
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
+            Message::UserJobsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                let found = jobs::jobs(scene, viewer, None, Some(asked.user_id));
+                Answer::Reply(Message::Jobs(Box::new(found)))
+            }
             Message::JobRequest(asked) => {
                 let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
                 match jobs::one_job(scene, viewer, asked.job_id) {
@@ -325,7 +330,14 @@ impl Service {
         let is_agent = self.is_agent(identity);
         let who = self.who(identity).await;
         let command = match message {
-            Message::Submit(desc) => Command::Submit { desc, who, request: asker.request.to_vec() },
+            Message::Submit(desc) => {
+                let other = desc.user_id.get().filter(|uid| *uid != who.uid && who.admin);
+                let owner = match other {
+                    Some(uid) => Some(self.who(Identity { uid, gid: desc.group_id }).await),
+                    None => None,
+                };
+                Command::Submit { desc, who, owner, request: asker.request.to_vec() }
+            }
             Message::Kill(request) | Message::CancelStep(request) => Command::Kill { request, who },
             Message::UpdateJob(desc) => Command::UpdateJob { desc, who },
             Message::Requeue(request) => Command::Requeue { request, who },
@@ -438,6 +450,7 @@ fn asks_only(message: &Message) -> bool {
             | Message::PartitionsRequest(_)
             | Message::JobsRequest(_)
             | Message::JobRequest(_)
+            | Message::UserJobsRequest(_)
             | Message::ScriptRequest(_)
             | Message::StepsRequest(_)
     )
