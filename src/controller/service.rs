@@ -431,6 +431,7 @@ impl Service {
         if self.pipeline.configure(Arc::new(conf)).await.is_none() {
             return AGAIN;
         }
+        self.board.bell().ring();
         tracing::info!("slurm.conf was read again");
         rc::OK
     }
