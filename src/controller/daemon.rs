@@ -20,7 +20,6 @@ use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
 use crate::controller::log;
 use crate::controller::sched;
-use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -137,7 +136,7 @@ async fn serve(
     }
     service.begin().await;
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
-    let bell = Bell::default();
+    let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());
     let beside = [
         tokio::spawn(signals.serve(Arc::clone(service))),

@@ -441,6 +441,7 @@ impl Service {
         if self.pipeline.configure(Arc::new(conf)).await.is_none() {
             return AGAIN;
         }
+        self.board.bell().ring();
         tracing::info!("slurm.conf was read again");
         match self.pipeline.command(Command::Read { again: true }).await {
             Some(Message::ReturnCode(code)) => code.return_code,
