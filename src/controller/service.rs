@@ -6,7 +6,7 @@
 
 use crate::controller::agents::pulse::Pulse;
 use crate::controller::config::{Facts, config};
-use crate::controller::core::{Command, Effect, Who};
+use crate::controller::core::{Command, Effect, Order, Who};
 use crate::controller::inform::jobs::{self, Scene, Viewer};
 use crate::controller::inform::{self, steps};
 use crate::controller::job::Payload;
@@ -26,6 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 pub use crate::controller::pipeline::{End, now};
+
+/// In a request to shut down: the agents as well.
+const EVERYBODY: u16 = 0;
 
 /// Slurm's code for an error that has no other.
 const UNSPECIFIED: u32 = u32::MAX;
@@ -213,11 +216,20 @@ impl Service {
             }
             // It is in charge already.
             Message::Takeover if self.is_admin(who) => code(rc::OK),
-            Message::Shutdown(_) if self.is_admin(who) => {
+            Message::Shutdown(asked) if self.is_admin(who) => {
+                if asked.option == EVERYBODY {
+                    self.command(Command::PassOn { order: Order::Shutdown }).await;
+                }
                 self.stop(End::Asked);
                 code(rc::OK)
             }
-            Message::Reconfigure if self.is_admin(who) => code(self.reconfigure().await),
+            Message::Reconfigure if self.is_admin(who) => {
+                let read = self.reconfigure().await;
+                if read == rc::OK {
+                    self.command(Command::PassOn { order: Order::Reconfigure }).await;
+                }
+                code(read)
+            }
             Message::Takeover | Message::Shutdown(_) | Message::Reconfigure => code(rc::USER),
             message if asks_only(&message) => {
                 let service = Arc::clone(self);
