@@ -5,7 +5,7 @@
 
 use crate::controller::core::array::throttle;
 use crate::controller::core::array_list::mask;
-use crate::controller::core::current;
+use crate::controller::core::{current, members};
 use crate::controller::inform::{SHOW_ALL, SHOW_DETAIL, amounts, select_plugin};
 use crate::controller::job::{Job, Share};
 use crate::controller::memory::PER_CPU;
@@ -79,8 +79,7 @@ impl<'a> Listed<'a> {
     pub(super) fn new(scene: Scene<'a>, viewer: Viewer) -> Listed<'a> {
         let conf = scene.conf;
         let queue = |partition: Partition| {
-            let at = conf.partitions.iter().position(|other| other.name == partition.name);
-            let members = at.map_or(&[][..], |at| conf.members(at));
+            let members = members(conf, &partition);
             let nodes = || members.iter().map(|at| &conf.nodes[*at]);
             let max_cpus = nodes().map(|node| u32::from(node.cpus)).max().unwrap_or(1).max(1);
             let cores = nodes().map(|node| u32::from(node.sockets) * u32::from(node.cores));
