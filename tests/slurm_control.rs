@@ -289,7 +289,10 @@ fn partitions_and_nodes_change_as_under_slurms_own_controller_and_stay_so() {
     let nodes = |controller: &Controller| {
         let line = "sinfo -h -a -N -o %N|%P|%T|%w|%f|%b|%E";
         let shown = ask(controller, line).stdout.replace('*', "");
-        shown.lines().map(str::to_owned).collect::<Vec<String>>()
+        // sinfo looks at partitions in parallel: equals come in any order.
+        let mut rows: Vec<String> = shown.lines().map(str::to_owned).collect();
+        rows.sort_unstable();
+        rows
     };
     for line in [
         "sbatch -H -p hold --wrap hostname",
