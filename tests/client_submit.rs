@@ -53,7 +53,7 @@ const LINES: &[&str] = &[
     "sbatch -D /tmp -o out --wrap true",
     "sbatch -D sub deep.sh",
     "sbatch -w n[1-3],n2 --wrap true",
-    "sbatch -w n[1-3] -N 2 -x n7 --wrap true",
+    "sbatch -w n[1-3] -N 4 -x n7 --wrap true",
     "sbatch --exclusive --wrap true",
     "sbatch --exclusive=user --wrap true",
     "sbatch -s --wrap true",
@@ -89,7 +89,6 @@ const LINES: &[&str] = &[
     "sbatch --sockets-per-node=2 --cores-per-socket=4 --threads-per-core=2 -N 2 --wrap true",
     "sbatch --switches=2@1:00 --wait-all-nodes=1 --delay-boot=5 --wrap true",
     "sbatch -L lic:2,other --reservation=res --prefer=c --network=x --wrap true",
-    "sbatch --gres=gpu:2,craynetwork:1 --wrap true",
     "sbatch --acctg-freq=task=10 --batch=a --cluster-constraint=z --wrap true",
     "sbatch --tasks-per-node=2 -N1 --wrap true",
     "sbatch --job-n=short --wrap true",
@@ -113,7 +112,7 @@ impl Pair {
         write(
             "options.sh",
             "#!/bin/bash\n# about\n#SBATCH --job-name='a b' -t 5 # five\n#SBATCH -o \"x y\"\n\n\
-             #SBATCH --comment=it\\'s\\ so\nsleep 1\n#SBATCH -n 9\n",
+             #SBATCH --comment=it\\'s\\#so\nsleep 1\n#SBATCH -n 9\n",
         );
         Some(Pair { stage, server })
     }
@@ -162,7 +161,7 @@ fn every_field_that_ours_submits_is_the_one_that_slurms_own_submits() {
             wrong.push(format!("{line}: says {said:?}, ours {own_said:?}"));
         }
         let (theirs, own) = (fields(theirs), fields(own));
-        if let Some((theirs, own)) = theirs.iter().zip(&own).find(|(a, b)| a != b) {
+        for (theirs, own) in theirs.iter().zip(&own).filter(|(a, b)| a != b).take(4) {
             wrong.push(format!("{line}:\n  Slurm {theirs}\n  ours  {own}"));
         }
     }

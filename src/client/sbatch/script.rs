@@ -102,13 +102,10 @@ pub fn directives(call: &Call, file: &str, body: &[u8]) -> Result<Vec<String>, u
         }
         match arguments(rest) {
             Ok(words) => found.extend(words),
-            Err(quote) => {
+            Err(why) => {
                 let name = &call.name;
                 let at = at + 1;
-                text::complain(&format!(
-                    "{name}: fatal: {file}: line {at}: Unmatched `{quote}` in [{}]\n",
-                    rest.trim_start()
-                ));
+                text::complain(&format!("{name}: fatal: {file}: line {at}: {why}\n"));
                 return Err(1);
             }
         }
@@ -116,31 +113,45 @@ pub fn directives(call: &Call, file: &str, body: &[u8]) -> Result<Vec<String>, u
     Ok(found)
 }
 
-/// The words of a line: quotes keep blanks together, a backslash takes its meaning from what
-/// follows, a `#` begins a comment. `Err`: a quote without its partner.
-fn arguments(line: &str) -> Result<Vec<String>, char> {
-    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
+/// The words of a line, up to the first that is empty. `Err`: why it is none.
+fn arguments(line: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut rest) = (Vec::new(), line);
+    loop {
+        let (word, left) = argument(rest)?;
+        if word.is_empty() {
+            return Ok(words);
+        }
+        words.push(word);
+        rest = left;
+    }
+}
+
+/// The next word and what follows it: quotes keep blanks together, a backslash takes its meaning
+/// from what follows save from a blank outside quotes, a `#` begins a comment.
+fn argument(line: &str) -> Result<(String, &str), String> {
+    let blank = |c: char| c.is_ascii_whitespace() || c == '\x0b';
+    let start = line.trim_start_matches(blank);
+    if start.starts_with(':') {
+        return Err(format!("Unexpected `:` in [{line}]"));
+    }
+    let (mut word, mut quote, mut escaped) = (String::new(), None, false);
+    for (at, c) in start.char_indices() {
+        if quote.is_none() && blank(c) {
+            return Ok((word, &start[at..]));
+        }
         match (quote, c) {
-            (_, '\\') => word.extend(chars.next()),
+            _ if std::mem::take(&mut escaped) => word.push(c),
+            (_, '\\') => escaped = true,
             (Some(open), c) if c == open => quote = None,
-            (Some(_), c) => word.push(c),
             (None, '"' | '\'') => quote = Some(c),
-            (None, '#') => break,
-            (None, c) if c.is_ascii_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            (None, c) => word.push(c),
+            (None, '#') => return Ok((word, &start[at..])),
+            (_, c) => word.push(c),
         }
     }
-    if let Some(open) = quote {
-        return Err(open);
+    match quote {
+        Some(open) => Err(format!("Unmatched `{open}` in [{line}]")),
+        None => Ok((word, "")),
     }
-    words.extend(Some(word).filter(|word| !word.is_empty()));
-    Ok(words)
 }
 
 #[cfg(test)]
@@ -152,8 +163,9 @@ mod tests {
     fn options_in_scripts_are_words_with_quotes_and_comments() {
         let read = |line: &str| arguments(line).unwrap().join("|");
         assert_eq!(read(" -J 'a b' -t5 # no"), "-J|a b|-t5");
-        assert_eq!(read(r#"--comment="it \"is\"" -n\ 3"#), r#"--comment=it "is"|-n 3"#);
-        assert_eq!(arguments("-J 'a"), Err('\''));
+        assert_eq!(read(r#"--comment="it \"is\"" -n\ 3"#), r#"--comment=it "is"|-n|3"#);
+        assert_eq!(read("-J '' -n 3"), "-J");
+        assert_eq!(arguments("-J 'a").unwrap_err(), "Unmatched `'` in [ 'a]");
     }
 
     #[test]
