@@ -122,12 +122,18 @@ fn differences(ours: &Job, theirs: &Job) -> Vec<String> {
     found
 }
 
+/// In `bitflags`: nobody has found out yet that it waits for nothing.
+const DEPENDENT: u64 = 1 << 29;
+
 fn masked(job: &Job) -> Job {
     // Seconds differ between two submissions, and the real scheduler has looked at its jobs.
     let known = |time: Time| Time(i64::from(time.0 != 0));
     Job {
         submit_time: known(job.submit_time),
-        eligible_time: known(job.eligible_time),
+        eligible_time: if job.array_job_id == 0 { known(job.eligible_time) } else { Time(0) },
+        bitflags: job.bitflags & !DEPENDENT,
+        // Theirs is that of the partition that was looked at last.
+        time_limit: if job.partition.lossy().contains(',') { 0 } else { job.time_limit },
         accrue_time: Time(0),
         last_sched_eval: Time(0),
         start_time: known(job.start_time),
@@ -137,10 +143,214 @@ fn masked(job: &Job) -> Job {
         priority: job.priority.min(1),
         user_name: "".into(),
         alloc_node: "".into(),
+        // More memory for a CPU than allowed becomes more CPUs: theirs show what was asked for.
+        tres_req_str: match job.partition.as_str() {
+            Some("percpu") => "".into(),
+            _ => job.tres_req_str.clone(),
+        },
         state_reason: 0,
         state_desc: "".into(),
         cluster: "".into(),
         ..job.clone()
+    }
+}
+
+/// Lines that both accept.
+const ACCEPTED: &[&str] = &[
+    "",
+    "--parsable",
+    "--hold",
+    "-p hold",
+    "-p all",
+    "-p odd",
+    "-p root",
+    "-p main,all",
+    "-p all,main,all",
+    "-p hold,main",
+    "-p drain",
+    "-p drain,main",
+    "-p two",
+    "-p percpu --mem-per-cpu=300 -n2",
+    "-p percpu --mem-per-cpu=150",
+    "-p percpu --mem=150",
+    "-N2",
+    "-N1-2",
+    "-N 3 -p all",
+    "-N 3",
+    "-n 2",
+    "-n 3",
+    "-n 3 -p all",
+    "-n 100",
+    "-n 4 -c 2 -p all",
+    "-c 2",
+    "-c 4 -p all",
+    "-n 2 --ntasks-per-node=1",
+    "-N 2 --ntasks-per-node=2 -p all",
+    "-N 2 -n 3",
+    "-N 1-4 -n 4 -p all",
+    "--mem=100",
+    "--mem=1G -p all",
+    "--mem=0",
+    "--mem-per-cpu=50",
+    "--mem-per-cpu=0",
+    "-p odd --mem=2000",
+    "-C a",
+    "-C a&b",
+    "-C a|b",
+    "-C c -p all",
+    "-C [a|c] -p all",
+    "-C (a|c)&b -p all",
+    "-t 5",
+    "-t 1:30:00",
+    "-t 2-0",
+    "-t 0",
+    "-t 30 --time-min=10",
+    "-p all -t 3:00:00",
+    "-J name",
+    "-o out -e err -i in",
+    "-o /tmp/%x-%j.out",
+    "-D /tmp",
+    "-w n1",
+    "-w n[1-2]",
+    "-w n1,n2,n1",
+    "-x n1",
+    "-x n1,big -p all",
+    "-w n1 -N2",
+    "--exclusive",
+    "--exclusive=user",
+    "--exclusive -N2",
+    "-s",
+    "--oversubscribe -p all",
+    "--begin=now+1hour",
+    "--begin=now+1hour --hold",
+    "--begin=2020-01-01",
+    "-d afterok:1",
+    "-d afterany:1:2,after:3+5",
+    "-d afterok:1?afternotok:2",
+    "-d singleton",
+    "-d aftercorr:1",
+    "-a 0-3%1",
+    "-a 1",
+    "-a 0-9:2,15%3",
+    "-a 7,3-5",
+    "--requeue",
+    "--no-requeue",
+    "--priority=77",
+    "--nice",
+    "--nice=5",
+    "--nice=-5",
+    "--export=NONE",
+    "--comment hey",
+    "-A Acct",
+    "--signal=USR1@60",
+    "--signal=B:TERM@10",
+    "--open-mode=append",
+    "--open-mode=truncate",
+    "--mincpus=2",
+    "--tmp=50 -p all",
+    "--threads-per-core=1",
+    "--sockets-per-node=1",
+    "--cores-per-socket=1",
+    "--ntasks-per-core=1",
+    "--ntasks-per-socket=1",
+    "-m cyclic",
+    "-m block:cyclic",
+    "-O -n 9",
+    "--contiguous -N2",
+    "--mail-type=END --mail-user=somebody",
+    "--no-kill",
+    "-k",
+    "--wckey=key",
+    "--use-min-nodes -N1-2",
+    "--spread-job -n 2",
+    "--prefer=a",
+    "--qos=normal",
+    "--hint=nomultithread",
+    "--cpu-freq=low",
+    "--network=x",
+    "--switches=1",
+    "--acctg-freq=30",
+    "--profile=none",
+    "--kill-on-invalid-dep=yes",
+    "--gres=none",
+    "--power=",
+    "-c 9",
+    "-N 9 -w n1",
+    "-a 1-4%x",
+    "-d afterok:9999",
+    "-d 1",
+];
+
+/// Lines that Slurm accepts and makes nothing of; here they are refused.
+const REFUSED_HERE: &[&str] = &["-C a&", "--bb=x", "--deadline=now+1hour", "--container=/x"];
+
+/// Lines that both refuse.
+const REFUSED: &[&str] = &[
+    "-p nope",
+    "-p main,nope",
+    "-p noroot",
+    "-p far",
+    "-p shut",
+    "-p resv",
+    "-N 0",
+    "-w n[1-2] -N 1",
+    "-w n9",
+    "-w n[",
+    "-x n9",
+    "-x n1 -w n1",
+    "-w n3",
+    "-w n1 -x n1",
+    "-x n[1-2]",
+    "--mem=999999",
+    "--mem-per-cpu=999999",
+    "-c 9 -p all",
+    "--mincpus=64",
+    "--tmp=5000",
+    "--sockets-per-node=9",
+    "--threads-per-core=9",
+    "-C nope",
+    "-C c",
+    "-C (a",
+    "--prefer=nope",
+    "--batch=a",
+    "-N 5 -p all -x big",
+    "-d afterok",
+    "-d nope:1",
+    "-d afterok:x",
+    "-d afterok:0",
+    "-d expand:1",
+    "-a x",
+    "-a 0-100",
+    "-a 5-3",
+    "--gres=gpu:1",
+    "--gpus=1",
+    "--licenses=foo",
+    "-L foo:2",
+    "--reservation=foo",
+    "--time-min=10 -t 5",
+    "--time-min=3:00:00 -p all",
+    "-n 3 -N 1",
+    "--jobid=1",
+    "--x11",
+];
+
+#[test]
+fn what_is_refused_is_refused_with_the_same_words() {
+    let test = "what_is_refused_is_refused_with_the_same_words";
+    let Some(lab) = lab(test, "") else { return };
+    lab.both("sbatch --wrap true");
+    let mut different = Vec::new();
+    for line in REFUSED {
+        let line = format!("sbatch {line} --wrap true");
+        let (ours, theirs) = (lab.ours.run(&line), lab.theirs.run(&line));
+        if ours != theirs || ours.code == 0 {
+            different.push(format!("{line}\n   ours {ours:?}\n theirs {theirs:?}"));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    for line in REFUSED_HERE {
+        let said = lab.ours.run(&format!("sbatch {line} --wrap true"));
+        assert_eq!(said.code, 1, "{line}: {said:?}");
     }
 }
 
@@ -150,16 +360,41 @@ fn the_same_lines_make_the_same_jobs() {
     let script = lab.dir.path().join("job.sh");
     std::fs::write(&script, "#!/bin/sh\n#SBATCH -J scripted -t 5\ntrue\n").unwrap();
     lab.both(&format!("sbatch {} one two", script.display()));
-    for line in [
-        "--wrap true",
-        "--parsable --wrap true",
-        "--hold --wrap true",
-        "-p hold --wrap true",
-        "-p all --wrap true",
-        "-p odd --wrap true",
-        "-p root --wrap true",
-    ] {
-        lab.both(&format!("sbatch {line}"));
+    for line in ACCEPTED {
+        let said = lab.both(&format!("sbatch {line} --wrap true"));
+        assert_eq!(said.code, 0, "{line}: {said:?}");
     }
     lab.compare("after submissions");
+    for question in QUESTIONS {
+        let (ours, theirs) = (lab.ours.run(question), lab.theirs.run(question));
+        assert_eq!(shown(&ours), shown(&theirs), "{question}");
+    }
+    // What has not changed is not sent again, and clients know what to do then.
+    let script = lab.both("scontrol write batch 2 -");
+    assert_eq!(script.stdout, "#!/bin/sh\n# This script was created by sbatch --wrap.\n\ntrue\n");
+}
+
+/// What clients print of the jobs; what differs by its nature is not asked for.
+const QUESTIONS: &[&str] = &[
+    "squeue -h -o %i_%P_%j_%T_%M_%D_%C_%m_%f_%n_%x",
+    "squeue -h -r -o %i_%K_%F_%A",
+    "squeue -h -u root -o %i_%u_%U_%g",
+    "squeue -h -u nobody",
+    "squeue -h -A acct -o %i_%a",
+    "squeue -h -n name -o %i_%j",
+    "squeue -h -p odd,two,percpu -o %i_%P_%l",
+    "squeue -h -t RUNNING,COMPLETED",
+    "squeue -h -j 3,4 -o %i_%Z_%o",
+    "squeue -h -s",
+    "scontrol show job 99999",
+    "squeue -j 99999",
+    "scontrol show step",
+];
+
+/// Words without regard to order of lines: clients sort, and leave equals as they come.
+fn shown(said: &Said) -> (Vec<String>, String, i32) {
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut lines: Vec<String> = said.stdout.lines().map(line).collect();
+    lines.sort_unstable();
+    (lines, said.stderr.clone(), said.code)
 }

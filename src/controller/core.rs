@@ -26,6 +26,7 @@ pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
+pub mod review;
 mod start;
 mod submit;
 
@@ -61,9 +62,10 @@ pub struct Who {
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A batch job. `request` is a digest of the request's credential, which is never the same
-    /// twice: what was executed is not executed again.
-    Submit { desc: Box<JobDesc>, who: Who, request: Vec<u8> },
+    /// A batch job. `owner` is whose it is to be, where an administrator submits for another;
+    /// `request` is a digest of the request's credential, which is never the same twice: what was
+    /// executed is not executed again.
+    Submit { desc: Box<JobDesc>, who: Who, owner: Option<Who>, request: Vec<u8> },
     /// Jobs are to be signalled or cancelled.
     Kill { request: Box<KillRequest>, who: Who },
     /// Jobs are to be changed.
@@ -96,6 +98,10 @@ pub enum Command {
     EpilogDone { done: Box<EpilogDone> },
     /// A job is to be started there, if it still waits and the room is still free.
     Start { start: Box<Start> },
+    /// Agents are to do as the controller does.
+    PassOn { order: Order },
+    /// What these jobs wait for of others is to be looked at again.
+    Review { jobs: Vec<u32> },
     /// Time has passed.
     Tick,
 }
@@ -124,6 +130,15 @@ pub enum Ending {
     TimeLimit,
 }
 
+/// What agents do with the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Read slurm.conf again.
+    Reconfigure,
+    /// End.
+    Shutdown,
+}
+
 /// What is to be done once the changes are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -139,6 +154,8 @@ pub enum Effect {
     Suspend { job: u32, nodes: Vec<Text>, op: u16 },
     /// A node is to register.
     Register { nodes: Vec<String> },
+    /// All agents are to do something.
+    PassOn { order: Order },
     /// Jobs or nodes have changed: the scheduler may find something.
     Schedule,
 }
@@ -172,10 +189,13 @@ impl Outcome {
 #[must_use]
 pub fn apply(world: World<'_>, command: &Command) -> Outcome {
     match command {
-        Command::Submit { desc, who, request } => submit::submit(world, desc, who, request),
+        Command::Submit { desc, who, owner, request } => {
+            submit::submit(world, desc, who, owner.as_ref(), request)
+        }
         Command::Kill { request, who } => control::kill(world, request, who),
         Command::UpdateJob { desc, who } => control::update(world, desc, who),
-        Command::Requeue { request, who } => control::requeue(world, request, who),
+        Command::Requeue { request, who } => agents::not_launched(world, request, who)
+            .unwrap_or_else(|| control::requeue(world, request, who)),
         Command::Suspend { request, who } => control::suspend(world, request, who),
         Command::Top { request, who } => control::top(world, request, who),
         Command::UpdateNodes { update, who } => nodes::update(world, update, who),
@@ -191,6 +211,10 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),
         Command::Start { start } => start::start(world, start),
+        Command::PassOn { order } => {
+            Outcome::done(Vec::new(), vec![Effect::PassOn { order: *order }])
+        }
+        Command::Review { jobs } => review::review(world, jobs),
         Command::Tick => cycle::tick(world),
     }
 }

@@ -20,7 +20,6 @@ use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
 use crate::controller::log;
 use crate::controller::sched;
-use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -136,7 +135,7 @@ async fn serve(
         listeners.push(listen(port).await?);
     }
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
-    let bell = Bell::default();
+    let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());
     let beside = [
         tokio::spawn(signals.serve(Arc::clone(service))),

@@ -232,11 +232,11 @@ pub fn cluster_preempt_mode(conf: &Conf) -> u16 {
     conf.text("PreemptMode").and_then(|text| preempt_mode(text).ok()).unwrap_or(0)
 }
 
-fn flags(of: &Partition) -> u16 {
+fn flags(conf: &Conf, of: &Partition) -> u16 {
     [
         (of.is_default, partition::DEFAULT),
         (of.hidden, HIDDEN),
-        (of.no_root, NO_ROOT),
+        (of.no_root || conf.flag("DisableRootJobs"), NO_ROOT),
         (of.root_only, ROOT_ONLY),
         (of.needs_reservation, NEEDS_RESERVATION),
         (of.least_loaded, LEAST_LOADED),
@@ -277,7 +277,7 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
         def_mem_per_cpu: memory::default_of(conf, of),
         max_cpus_per_node: of.max_cpus_per_node,
         max_mem_per_cpu: memory::most_of(conf, of),
-        flags: flags(of),
+        flags: flags(conf, of),
         max_share: of.max_share,
         over_time_limit: of.over_time_limit.unwrap_or(u16::UNSET),
         preempt_mode: of.preempt_mode.unwrap_or_else(|| cluster_preempt_mode(conf)),

@@ -1,4 +1,5 @@
-//! What a job has of its nodes, core by core, in the form in which equal nodes stand for each other.
+//! What a job has of its nodes, core by core, in the form in which equal nodes stand for each
+//! other.
 
 use crate::controller::inform::jobs::Listed;
 use crate::controller::job::Job;

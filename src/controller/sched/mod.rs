@@ -12,9 +12,9 @@
 //!   changed meanwhile, and nothing waits for a pass.
 //! - What a pass proposes, `core::start` accepts, if nothing changed meanwhile.
 
+pub mod bell;
 pub mod choose;
 pub mod cores;
-pub mod features;
 pub mod forecast;
 pub mod grid;
 pub mod hold;
