@@ -2,16 +2,21 @@
 //! with the same words, and what they say of the jobs then is the same, field by field.
 #![cfg(feature = "controller")]
 
+#[path = "controller/agents.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
+mod agents;
 #[path = "controller/cluster.rs"]
-#[expect(dead_code, reason = "other tests need more of it")]
+#[allow(dead_code, reason = "each test uses its part of the cluster")]
 mod cluster;
 #[path = "programs/mod.rs"]
 mod programs;
 
+use agents::{Slurmd, node_lines, ports_in_a_row, until_node, until_said};
 use cluster::{Controller, Munged, Said, until};
 use statedir::slurm::auth::munge::{Info, Munge};
 use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{self, Times};
+use statedir::slurm::wire::constants::job::{CANCELLED, SUSPENDED};
 use statedir::slurm::wire::tables::{Job, JobsRequest};
 use statedir::slurm::wire::{Message, Time};
 use std::os::unix::fs::PermissionsExt;
@@ -81,13 +86,7 @@ impl Lab {
     }
 
     fn ask(&self, of: &Controller) -> Vec<Job> {
-        let request = JobsRequest { last_update: Time(0), show_flags: 3, job_ids: None };
-        let message = Message::JobsRequest(Box::new(request));
-        let place = ("127.0.0.1", of.port);
-        match link::call(&self.auth, place, &message, To::Anybody, Times::default()).unwrap() {
-            Message::Jobs(found) => found.records,
-            other => panic!("{other:?}"),
-        }
+        records(&self.auth, of)
     }
 
     /// What both say of all jobs must be the same.
@@ -103,6 +102,17 @@ impl Lab {
         }
         assert!(different.is_empty(), "{when}:\n{}", different.join("\n"));
         assert_eq!(ours.len(), theirs.len(), "{when}");
+    }
+}
+
+/// The records of all jobs, with all details.
+fn records(auth: &Auth, of: &Controller) -> Vec<Job> {
+    let request = JobsRequest { last_update: Time(0), show_flags: 3, job_ids: None };
+    let message = Message::JobsRequest(Box::new(request));
+    let place = ("127.0.0.1", of.port);
+    match link::call(auth, place, &message, To::Anybody, Times::default()).unwrap() {
+        Message::Jobs(found) => found.records,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -148,7 +158,9 @@ fn masked(job: &Job) -> Job {
             Some("percpu") => "".into(),
             _ => job.tres_req_str.clone(),
         },
-        state_reason: 0,
+        // Whether the shell or what it runs hears of the end first is between the two.
+        exit_code: if job.job_state & 0xff == CANCELLED { 0 } else { job.exit_code },
+        state_reason: if job.job_state > SUSPENDED { job.state_reason } else { 0 },
         state_desc: "".into(),
         cluster: "".into(),
         ..job.clone()
@@ -397,4 +409,91 @@ fn shown(said: &Said) -> (Vec<String>, String, i32) {
     let mut lines: Vec<String> = said.stdout.lines().map(line).collect();
     lines.sort_unstable();
     (lines, said.stderr.clone(), said.code)
+}
+
+/// A controller with its slurmds.
+struct Busy {
+    controller: Controller,
+    slurmds: Vec<Slurmd>,
+}
+
+impl Busy {
+    fn start(dir: &Path, program: &Path, slurmd: &Path, socket: &str, ours: bool) -> Busy {
+        let node = "Sockets=2 CoresPerSocket=2 ThreadsPerCore=2 RealMemory=1000";
+        let nodes = node_lines(dir, 3, ports_in_a_row(3), node);
+        let more = "SelectTypeParameters=CR_Core_Memory\nDefMemPerCPU=10\nKillWait=1\n\
+                    SchedulerParameters=batch_sched_delay=0\n";
+        let auth_info = format!("AuthInfo={socket}");
+        let mut controller =
+            Controller::configure(dir.into(), &auth_info, &format!("{more}{nodes}"));
+        if ours {
+            controller.init();
+        }
+        controller.start(program);
+        let start = |at| Slurmd::start(slurmd, &controller, &format!("n{at}"));
+        let slurmds: Vec<Slurmd> = (1..=3).map(start).collect();
+        slurmds.iter().for_each(|slurmd| until_node(&controller, &slurmd.name, "idle"));
+        Busy { controller, slurmds }
+    }
+
+    /// Waits until all jobs are in that state.
+    fn until_all(&self, auth: &Auth, what: &str, state: impl Fn(&Job) -> bool) {
+        until_said(&self.controller, what, || records(auth, &self.controller).iter().all(&state));
+    }
+}
+
+/// Jobs that run, one after the other placed on free nodes.
+const RUNNING: &[&str] = &["", "-n 3", "-N 2 -n 3", "-c 2 -t 5", "--mem=100"];
+
+/// Real slurmds under both controllers.
+#[test]
+fn running_and_ended_jobs_are_shown_as_slurm_shows_them() {
+    let test = "running_and_ended_jobs_are_shown_as_slurm_shows_them";
+    let Some(munged) = programs::find("munged", test) else { return };
+    let Some(slurmd) = programs::find("slurmd", test) else { return };
+    let Some(real) = programs::find("slurmctld", test) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let munged = Munged::start(&munged, dir.path());
+    let socket = format!("socket={}", munged.socket.display());
+    let auth = Auth::Munge(Munge::load(Info::parse(&socket).unwrap()).unwrap());
+    let start = |name: &str, program: &Path, ours| {
+        Busy::start(&dir.path().join(name), program, &slurmd, &socket, ours)
+    };
+    let both = [start("ours", Path::new(OURS), true), start("theirs", &real, false)];
+    let each = |line: &str| {
+        let [ours, theirs] = both.each_ref().map(|busy| busy.controller.run(line));
+        assert_eq!((ours.code, &ours.stdout), (theirs.code, &theirs.stdout), "{line}");
+        assert_eq!(ours.code, 0, "{line}: {ours:?}");
+    };
+    let compare = |when: &str| {
+        let [ours, theirs] = both.each_ref().map(|busy| records(&auth, &busy.controller));
+        let mut different = Vec::new();
+        for theirs in &theirs {
+            let ours = ours.iter().find(|job| job.job_id == theirs.job_id).expect("it is there");
+            different.extend(differences(ours, theirs));
+        }
+        assert!(different.is_empty(), "{when}:\n{}", different.join("\n"));
+        assert_eq!(ours.len(), theirs.len(), "{when}");
+    };
+    for options in RUNNING {
+        each(&format!("sbatch -D / -o /dev/null {options} --wrap sleep_600"));
+        for busy in &both {
+            busy.until_all(&auth, "the job runs", |job| job.job_state == 1);
+        }
+    }
+    compare("while they run");
+    each("squeue -h -s -o %i_%j_%P_%u_%N");
+    each("sinfo -h -N -o %N_%T_%C_%P");
+    each("scontrol show hostnames n[1-2]");
+    each("scancel -u root");
+    let ended = |job: &Job| job.job_state > 2 && job.job_state < 0x100;
+    both.iter().for_each(|busy| busy.until_all(&auth, "the jobs are cancelled", ended));
+    each("sbatch -D / -o /dev/null -w n1 --wrap true");
+    each("sbatch -D / -o /dev/null -w n2 --wrap exit_3");
+    each("sbatch -D / -o /dev/null --hold --wrap true");
+    each("scancel 8");
+    both.iter().for_each(|busy| busy.until_all(&auth, "the jobs are over", ended));
+    compare("when they are over");
+    assert!(both.iter().all(|busy| busy.slurmds.len() == 3));
 }

@@ -26,12 +26,14 @@ pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
+mod purge;
+mod reread;
 pub mod review;
 mod start;
 mod submit;
 
-pub use nodes::{INVALID_NODE_STATE, known, wished};
-pub use partitions::current;
+pub use nodes::{INVALID_NODE_STATE, known, node_features, node_weight, wished};
+pub use partitions::{current, members};
 
 /// What a command is decided by.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,8 @@ pub enum Command {
     CreatePartition { update: Box<UpdatePartition>, who: Who },
     /// A partition is to go.
     DeletePartition { request: Box<DeletePartition>, who: Who },
+    /// slurm.conf was read: at the start, or `again`.
+    Read { again: bool },
     /// An agent registers. `heard`: when its node was heard of before; 0: never.
     Register { registration: Box<Registration>, heard: i64 },
     /// Nodes that were silent have answered.
@@ -202,6 +206,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::UpdatePartition { update, who } => partitions::update(world, update, who),
         Command::CreatePartition { update, who } => partitions::create(world, update, who),
         Command::DeletePartition { request, who } => partitions::delete(world, request, who),
+        Command::Read { again } => reread::read(world, *again),
         Command::Register { registration, heard } => agents::register(world, registration, *heard),
         Command::Answered { nodes } => agents::answered(world, nodes),
         Command::Silent { nodes, down } => agents::silent(world, nodes, *down),

@@ -134,6 +134,7 @@ async fn serve(
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
+    service.begin().await;
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
     let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());

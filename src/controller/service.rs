@@ -277,7 +277,12 @@ impl Service {
                 code(rc::NO_CHANGE)
             }
             Message::PartitionsRequest(asked) => {
-                let found = inform::partitions(&live.conf, live.conf_changed, asked.show_flags);
+                let found = inform::partitions(
+                    &live.conf,
+                    &live.state,
+                    live.conf_changed,
+                    asked.show_flags,
+                );
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
             Message::JobsRequest(asked) if not_newer(jobs_changed, asked.last_update) => {
@@ -409,6 +414,11 @@ impl Service {
         }
     }
 
+    /// slurm.conf may have changed while nobody was in charge.
+    pub async fn begin(&self) {
+        self.pipeline.command(Command::Read { again: false }).await;
+    }
+
     /// Reads slurm.conf again. With a mistake in it, everything stays as it was.
     pub async fn reconfigure(&self) -> u32 {
         let (old, _) = self.working();
@@ -433,7 +443,10 @@ impl Service {
         }
         self.board.bell().ring();
         tracing::info!("slurm.conf was read again");
-        rc::OK
+        match self.pipeline.command(Command::Read { again: true }).await {
+            Some(Message::ReturnCode(code)) => code.return_code,
+            _ => AGAIN,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::controller::core::array::throttle;
 use crate::controller::core::array_list::mask;
-use crate::controller::core::current;
+use crate::controller::core::{current, members};
 use crate::controller::inform::{SHOW_ALL, SHOW_DETAIL, amounts, select_plugin};
 use crate::controller::job::{Job, Share};
 use crate::controller::memory::PER_CPU;
@@ -23,6 +23,10 @@ use std::collections::HashMap;
 const TOP_PRIORITY: u32 = 0xffff_0000;
 /// In `max_share`: jobs share resources whether they want to or not.
 const FORCE: u16 = 0x8000;
+/// In `bitflags`: it runs.
+const WAS_RUNNING: u64 = 1 << 20;
+/// In `bitflags`: what it had is settled.
+const COUNTED: u64 = 1 << 11;
 /// In `bitflags`: of a range of numbers of nodes the least is wanted.
 const USE_MIN_NODES: u64 = 1 << 9;
 /// Seconds that a job without a limit is thought to run.
@@ -75,8 +79,7 @@ impl<'a> Listed<'a> {
     pub(super) fn new(scene: Scene<'a>, viewer: Viewer) -> Listed<'a> {
         let conf = scene.conf;
         let queue = |partition: Partition| {
-            let at = conf.partitions.iter().position(|other| other.name == partition.name);
-            let members = at.map_or(&[][..], |at| conf.members(at));
+            let members = members(conf, &partition);
             let nodes = || members.iter().map(|at| &conf.nodes[*at]);
             let max_cpus = nodes().map(|node| u32::from(node.cpus)).max().unwrap_or(1).max(1);
             let cores = nodes().map(|node| u32::from(node.sockets) * u32::from(node.cores));
@@ -105,6 +108,11 @@ impl<'a> Listed<'a> {
             places: conf.nodes.iter().enumerate().map(place).collect(),
             private: private.split(',').any(|word| matches!(word, "jobs" | "all")),
         }
+    }
+
+    /// How many jobs may share a CPU where the job runs, as the partition says.
+    pub(super) fn max_share(&self, job: &Job) -> u16 {
+        self.queue(job).map_or(1, |queue| queue.partition.max_share)
     }
 
     fn queue(&self, job: &Job) -> Option<&Queue> {
@@ -410,6 +418,12 @@ fn placed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
         req_nodes: spec.req_nodes.clone(),
         exc_node_inx: list_bits(&spec.exc_nodes, &excluded),
         exc_nodes: spec.exc_nodes.clone(),
+        billable_tres: if has { Scaled::new(f64::from(cpus)) } else { info.billable_tres },
+        bitflags: match (has, job.is_active()) {
+            (true, true) => info.bitflags | WAS_RUNNING,
+            (true, false) => info.bitflags | COUNTED,
+            (false, _) => info.bitflags,
+        },
         tres_alloc_str: has.then(|| allocated(&course.shares)).into(),
         tres_req_str: wanted(job, queue).into(),
         ..info

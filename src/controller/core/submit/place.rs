@@ -3,9 +3,9 @@
 //! Without `EnforcePartLimits` a job that is too large for its partition is accepted all the same
 //! and waits: the partition may change. Who may not use a partition is refused in any case.
 
-use crate::controller::core::partitions::current;
 use crate::controller::core::submit::refusal::{Refusal, code};
 use crate::controller::core::{Who, World};
+use crate::controller::core::{current, members};
 use crate::slurm::conf::{Conf, Node, Partition, PartitionState};
 use crate::slurm::hostlist;
 use crate::slurm::wire::Unset;
@@ -66,9 +66,7 @@ impl Place<'_> {
 }
 
 fn place<'a>(conf: &'a Conf, partition: &Partition) -> Place<'a> {
-    let at = conf.partitions.iter().position(|known| known.name == partition.name);
-    let members = at.map_or(&[][..], |at| conf.members(at));
-    let nodes = members.iter().map(|at| &conf.nodes[*at]).collect();
+    let nodes = members(conf, partition).into_iter().map(|at| &conf.nodes[at]).collect();
     let no_root = partition.no_root || conf.flag("DisableRootJobs");
     Place { partition: partition.clone(), nodes, no_root }
 }
