@@ -194,7 +194,6 @@ fn what_it_does_not_do_is_refused_at_once_and_who_may_not_is_too() {
         assert_eq!(said.code, code, "{line}: {said:?}");
         assert!(said.stderr.contains(why) || said.stdout.contains(why), "{line}: {said:?}");
     };
-    refused("sbatch --wrap true", 1, "not supported");
     refused("srun true", 1, "not supported");
     refused("salloc true", 1, "not supported");
     refused("scontrol update partitionname=main state=down", 1, "not supported");

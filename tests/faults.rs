@@ -21,7 +21,7 @@ use common::{shared, tiny};
 use script::{Script, prepared};
 use statedir::base::{Local, Lsn};
 use statedir::disk::fake::{Call, FakeDisk, Fault, FaultPlan, Image};
-use statedir::store::{OpenError, Refusal, SaveError};
+use statedir::store::{OpenError, Refusal, SaveError, Ticket};
 use statedir::{Batch, Options, Store};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -132,6 +132,51 @@ fn saves_work_again_once_there_is_room_without_a_restart() {
         store.close().unwrap();
         script.judge();
     }
+}
+
+/// A row of saves that rest on each other: there is no room for the large one, and there would be
+/// for the small one, which is put on its way while the large one is being refused: by the store's
+/// clock, which is looked at when room is made.
+#[test]
+fn no_save_of_a_row_is_durable_if_one_before_it_was_refused() {
+    let put = |key: &str, bytes: usize| {
+        let mut batch = Batch::new();
+        batch.put("row", key.as_bytes(), &vec![b'v'; bytes]).unwrap();
+        batch
+    };
+    let (_, image) = prepared();
+    let disk = FakeDisk::from_image(&image);
+    let meanwhile: Arc<Mutex<(Weak<Store>, Option<Batch>)>> = Arc::default();
+    let tickets: Arc<Mutex<Vec<Ticket>>> = Arc::default();
+    let (hook, caught, clock) = (Arc::clone(&meanwhile), Arc::clone(&tickets), tiny(&disk).clock);
+    let clock = Arc::new(move || {
+        let due = {
+            let mut hook = hook.lock().unwrap();
+            hook.0.upgrade().and_then(|store| Some((store, hook.1.take()?)))
+        };
+        if let Some((store, batch)) = due {
+            let ticket = store.submit_after(batch, store.refusals()).unwrap();
+            caught.lock().unwrap().push(ticket);
+        }
+        clock()
+    });
+    let options = Options { clock, ..tiny(&disk) };
+    let store = Arc::new(Store::open_on(shared(&disk), options, Arc::new(Local)).unwrap());
+    let seen = store.refusals();
+    store.submit_after(put("first", 10), seen).unwrap().wait().unwrap();
+    disk.set_room(Some(0));
+    *meanwhile.lock().unwrap() = (Arc::downgrade(&store), Some(put("meanwhile", 10)));
+    let large = store.submit_after(put("large", 1 << 20), seen).unwrap().wait();
+    assert!(matches!(large, Err(SaveError::Refused(Refusal::NoRoom(_)))), "{large:?}");
+    let small = tickets.lock().unwrap().pop().expect("the clock was looked at").wait();
+    assert!(matches!(small, Err(SaveError::Refused(Refusal::Behind))), "{small:?}");
+    let late = store.submit_after(put("late", 10), seen);
+    assert!(matches!(late, Err(SaveError::Refused(Refusal::Behind))), "{late:?}");
+    store.submit_after(put("again", 10), store.refusals()).unwrap().wait().unwrap();
+    let view = store.view();
+    let kept: Vec<_> = view.scan("row", b"").map(|entry| entry.unwrap().0).collect();
+    assert_eq!(kept, [b"again".to_vec(), b"first".to_vec()]);
+    Arc::into_inner(store).expect("the only owner").close().unwrap();
 }
 
 /// Saves that come while a snapshot is being made that fails: by the store's clock, which is looked

@@ -1,6 +1,7 @@
 //! What `scontrol show config` is told: slurm.conf, field by field, and what the controller adds.
 
-use crate::controller::inform::{cluster_memory, cluster_preempt_mode, select_plugin};
+use crate::controller::inform::{cluster_preempt_mode, select_plugin};
+use crate::controller::memory;
 use crate::slurm::conf::{Conf, minutes, select_parameters};
 use crate::slurm::wire::constants::select;
 use crate::slurm::wire::tables::Config;
@@ -164,7 +165,7 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         cpu_freq_def: u32::UNSET,
         cpu_freq_govs: GOVERNORS,
         cred_type: text(conf, "CredType"),
-        def_mem_per_cpu: cluster_memory(conf, "DefMemPerCPU", "DefMemPerNode"),
+        def_mem_per_cpu: memory::of_cluster(conf, "DefMemPerCPU", "DefMemPerNode"),
         dependency_params: text(conf, "DependencyParameters"),
         eio_timeout: u16_of(conf, "EioTimeout"),
         enforce_part_limits: enforce_part_limits(conf),
@@ -213,7 +214,7 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         mail_prog: text(conf, "MailProg"),
         max_job_cnt: u32_of(conf, "MaxJobCount"),
         max_job_id: u32_of(conf, "MaxJobId"),
-        max_mem_per_cpu: cluster_memory(conf, "MaxMemPerCPU", "MaxMemPerNode"),
+        max_mem_per_cpu: memory::of_cluster(conf, "MaxMemPerCPU", "MaxMemPerNode"),
         max_node_cnt: max_node_count(conf),
         max_step_cnt: u32_of(conf, "MaxStepCount"),
         max_tasks_per_node: u16_of(conf, "MaxTasksPerNode"),

@@ -16,9 +16,12 @@ use crate::slurm::wire::{Message, Text};
 
 mod agents;
 pub mod array;
+pub mod array_list;
 mod control;
 mod cycle;
+pub mod dependency;
 pub mod ending;
+pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;

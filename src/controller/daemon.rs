@@ -1,6 +1,25 @@
-//! `slurmctld`: reads the configuration, opens the state, serves until it is told to end.
+//! `slurmctld`: reads the configuration, becomes SlurmUser, opens the state, serves until it is
+//! told to end.
+//!
+//! Invariants: what is wrong with the configuration is said where it was started, in the background
+//! too; nothing of the state is opened as root; it says that it is ready when it answers.
 
+mod args;
+mod background;
+mod notify;
+mod pid_file;
+mod signals;
+mod user;
+
+use crate::controller::core::Effect;
+use crate::controller::daemon::args::Args;
+use crate::controller::daemon::background::Waiting;
+use crate::controller::daemon::pid_file::PidFile;
+use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
+use crate::controller::log;
+use crate::controller::sched;
+use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -9,48 +28,24 @@ use crate::slurm::auth::key::{Key, system_clock};
 use crate::slurm::auth::munge::{Info, Munge};
 use crate::slurm::conf::Conf;
 use crate::slurm::conf::own::Own;
-use clap::{ArgAction, Parser};
 use std::ffi::OsString;
-use std::fs::File;
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
-
-/// Where slurm.conf is, if nobody says.
-const DEFAULT_CONF: &str = "/etc/slurm/slurm.conf";
-
-/// The controller of a cluster: Slurm's protocol in front, a statedir store behind.
-#[derive(Debug, Parser)]
-#[command(name = "slurmctld", disable_version_flag = true)]
-struct Args {
-    /// Stay in the foreground, log to stderr. It does so without -D, too.
-    #[arg(short = 'D')]
-    foreground: bool,
-    /// The configuration; else $SLURM_CONF, else /etc/slurm/slurm.conf.
-    #[arg(short = 'f', value_name = "FILE")]
-    conf: Option<PathBuf>,
-    /// Log more; more often: still more.
-    #[arg(short = 'v', action = ArgAction::Count)]
-    verbose: u8,
-    /// Print the version, and end.
-    #[arg(short = 'V', long = "version")]
-    version: bool,
-    /// As systemd's unit of slurmctld has it; no effect.
-    #[arg(short = 's', hide = true)]
-    systemd: bool,
-}
+use tokio::sync::mpsc;
 
 /// Runs the program; its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let args = match Args::try_parse_from(args) {
+    let args = match Args::read(args) {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return u8::from(error.use_stderr());
+        Err((said, false)) => {
+            print!("{said}");
+            return 0;
+        }
+        Err((said, true)) => {
+            eprint!("{said}");
+            return 1;
         }
     };
     if args.version {
@@ -60,56 +55,130 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match start(&args) {
         Ok(()) => 0,
         Err(why) => {
-            eprintln!("slurmctld: {why}");
-            tracing::error!("{why}");
+            notify::stopping(&why);
+            // The log may go elsewhere, or not be there yet.
+            if !log::needs_stderr() {
+                eprintln!("slurmctld: fatal: {why}");
+            }
+            tracing::error!(target: log::FATAL, "{why}");
             1
         }
     }
 }
 
 fn start(args: &Args) -> Result<(), String> {
-    let path = args.conf.clone().or_else(|| std::env::var_os("SLURM_CONF").map(PathBuf::from));
-    let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_CONF));
+    let path = absolute(args.conf())?;
     let conf = Conf::load(&path).map_err(|error| error.to_string())?;
     let own = Own::load_beside(&path).map_err(|error| error.to_string())?;
-    log(args, &conf)?;
-    note_ignored(&conf);
     let host = host(&conf)?;
-    let auth = auth(&conf, &own)?;
+    let user = conf.text("SlurmUser").expect("it has a default").to_owned();
+    // A log of another user's could not be written later.
+    user::may_become(&user, host.slurm_user)?;
+    log::start(&args.log(), &conf, Some(host.slurm_user)).map_err(|(path, error)| {
+        let path = path.display();
+        format!("log file {path}: {error}; next: make its folder, or correct its name")
+    })?;
+    note_ignored(&conf);
+    if let Some(value) = args.nice() {
+        rustix::process::setpriority_process(None, value)
+            .map_err(|error| format!("nice value {value}: {error}; next: start it without -n"))?;
+    }
+    // From here on it is another process.
+    let waiting = match args.foreground() {
+        true => Waiting::nobody(),
+        false => background::begin().map_err(|error| format!("the background: {error}"))?,
+    };
+    let pid_path = Path::new(conf.text("SlurmctldPidFile").expect("it has a default"));
+    let mut pid_file = PidFile::open(pid_path, host.slurm_user);
+    user::become_slurm_user(&user, host.slurm_user)?;
     let dir = PathBuf::from(conf.text("StateSaveLocation").expect("it has a default"));
+    if args.goes() {
+        go(&args.log().path(&conf), &dir);
+    }
+    let auth = auth(&conf, &own)?;
     let cluster = conf.text("ClusterName").expect("the file was refused without it");
-    let (store, state) = home::open(&dir, cluster, &own).map_err(|error| error.to_string())?;
-    let pid_file = PidFile::write(Path::new(conf.text("SlurmctldPidFile").unwrap_or("")));
+    let (store, state) =
+        home::open(&dir, cluster, &own, args.recover()).map_err(|error| error.to_string())?;
+    pid_file.write();
     let (first, count) = conf.ports();
-    tracing::info!("cluster {cluster}, {} nodes, port {first}", conf.nodes.len());
-    let (service, _effects) = Service::new(conf, auth, store, state, host);
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
+    tracing::info!("{} nodes, port {first}", conf.nodes.len());
+    let (service, effects) = Service::new(conf, auth, store, state, host)
+        .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| format!("threads: {error}"))?;
-    let end = runtime.block_on(serve(&service, first, count));
+    let end = runtime.block_on(serve(&service, effects, first, count, waiting));
     drop(runtime);
-    drop(pid_file);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
+    drop(pid_file);
     match end? {
         End::Asked => Ok(()),
         End::Failed(why) => Err(why),
     }
 }
 
-async fn serve(service: &Arc<Service>, first: u16, count: u16) -> Result<End, String> {
+async fn serve(
+    service: &Arc<Service>,
+    effects: mpsc::UnboundedReceiver<Effect>,
+    first: u16,
+    count: u16,
+    waiting: Waiting,
+) -> Result<End, String> {
     let mut listeners = Vec::new();
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
-    let watching = tokio::spawn(signals(Arc::clone(service)));
+    let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
+    let bell = Bell::default();
+    let beside = [
+        tokio::spawn(signals.serve(Arc::clone(service))),
+        tokio::spawn(sched::run::run(Arc::clone(service), bell.clone())),
+        tokio::spawn(carry_out(effects, bell)),
+    ];
+    // Whoever connects now is answered: the listeners are there.
+    waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;
+    notify::ready(&format!("in charge, port {first}"));
     let end = server::run(Arc::clone(service), listeners).await;
-    watching.abort();
-    let _ = watching.await;
+    notify::stopping(match &end {
+        End::Asked => "stopping",
+        End::Failed(why) => why,
+    });
+    for task in beside {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(end)
+}
+
+/// What is to be done once changes are durable.
+async fn carry_out(mut effects: mpsc::UnboundedReceiver<Effect>, bell: Bell) {
+    while let Some(effect) = effects.recv().await {
+        if effect == Effect::Schedule {
+            bell.ring();
+        }
+    }
+}
+
+fn absolute(path: PathBuf) -> Result<PathBuf, String> {
+    std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Where a core file would go: beside the log, or with the state.
+fn go(log_file: &Option<PathBuf>, state: &Path) {
+    let log_dir =
+        log_file.as_ref().filter(|path| path.is_absolute()).and_then(|path| path.parent());
+    let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+    let mut places = log_dir.into_iter().chain([state, Path::new("/var/tmp")]);
+    let gone = places.find(|dir| writable(dir) && std::env::set_current_dir(dir).is_ok());
+    if gone.is_none() {
+        tracing::warn!("the working directory stays: {} cannot be used", state.display());
+    }
 }
 
 /// Both families where the system has them.
@@ -120,54 +189,6 @@ async fn listen(port: u16) -> Result<TcpListener, String> {
             format!("SlurmctldPort {port}: {error}; next: ss -ltnp 'sport = :{port}'")
         }),
     }
-}
-
-/// SIGTERM and SIGINT end the controller, SIGHUP reads slurm.conf again.
-async fn signals(service: Arc<Service>) {
-    let ends = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    let hangup = signal(SignalKind::hangup());
-    let ([Ok(mut term), Ok(mut int)], Ok(mut hup)) = (ends, hangup) else {
-        return service.stop(End::Failed("signals cannot be watched".to_owned()));
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => return service.stop(End::Asked),
-            _ = int.recv() => return service.stop(End::Asked),
-            _ = hup.recv() => {
-                let service = Arc::clone(&service);
-                let _ = tokio::task::spawn_blocking(move || service.reconfigure()).await;
-            }
-        }
-    }
-}
-
-fn log(args: &Args, conf: &Conf) -> Result<(), String> {
-    let text = conf.text("SlurmctldDebug").unwrap_or("info").to_ascii_lowercase();
-    let own = match text.as_str() {
-        "quiet" | "fatal" | "error" | "0" | "1" | "2" => 0,
-        "info" | "verbose" | "3" | "4" => 1,
-        "debug" | "5" => 2,
-        _ => 3,
-    };
-    let level = match own + args.verbose {
-        0 => LevelFilter::ERROR,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
-    match conf.text("SlurmctldLogFile").filter(|_| !args.foreground) {
-        Some(path) => {
-            let file = File::options().append(true).create(true).open(path);
-            let file = file.map_err(|error| {
-                format!("SlurmctldLogFile={path}: {error}; next: make its folder, or correct it")
-            })?;
-            let _ = builder.with_writer(Mutex::new(file)).try_init();
-        }
-        None => drop(builder.with_writer(io::stderr).try_init()),
-    }
-    Ok(())
 }
 
 fn host(conf: &Conf) -> Result<Host, String> {
@@ -186,14 +207,6 @@ fn host(conf: &Conf) -> Result<Host, String> {
             .map_err(|error| format!("{parameter}={name}: {error}; next: getent passwd {name}"))
     };
     let (slurm_user, slurmd_user) = (user("SlurmUser")?, user("SlurmdUser")?);
-    let own = rustix::process::geteuid().as_raw();
-    if own != slurm_user {
-        let name = conf.text("SlurmUser").expect("it has a default");
-        return Err(format!(
-            "it runs as uid {own}, and SlurmUser={name} is uid {slurm_user}; next: start it as \
-             {name} (systemd: User={name})"
-        ));
-    }
     let index = u16::try_from(index).map_err(|_| "too many SlurmctldHost lines".to_owned())?;
     Ok(Host { name: short, index, started: now(), slurm_user, slurmd_user })
 }
@@ -211,30 +224,4 @@ fn auth(conf: &Conf, own: &Own) -> Result<Auth, String> {
     let info =
         Info::parse(conf.text("AuthInfo").unwrap_or("")).map_err(|error| error.to_string())?;
     Munge::load(info).map(Auth::Munge).map_err(|error| error.to_string())
-}
-
-/// The file with the process's id, as long as it runs.
-struct PidFile(Option<PathBuf>);
-
-impl PidFile {
-    fn write(path: &Path) -> PidFile {
-        if path.as_os_str().is_empty() {
-            return PidFile(None);
-        }
-        match std::fs::write(path, format!("{}\n", std::process::id())) {
-            Ok(()) => PidFile(Some(path.to_owned())),
-            Err(error) => {
-                tracing::warn!("SlurmctldPidFile={}: {error}", path.display());
-                PidFile(None)
-            }
-        }
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }

@@ -1,10 +1,19 @@
 //! The store in StateSaveLocation: opened, never made. Whatever cannot be opened is named, with the
 //! command to run next.
+//!
+//! Invariants: files of Slurm's own slurmctld stay as they are, wherever they lie; what keeps that one
+//! away from our store is there before anything else is changed.
+
+mod guard;
+mod recover;
+
+pub use recover::{Recover, RecoverError};
 
 use crate::Batch;
 use crate::base::Local;
 use crate::controller::state::{State, StateError};
 use crate::format::BatchError;
+use crate::format::guard::NAMES;
 use crate::slurm::conf::own::Own;
 use crate::store::{OpenError, Options, SaveError, Store};
 use std::path::{Path, PathBuf};
@@ -14,10 +23,8 @@ use std::sync::Arc;
 const TABLE: &str = "cluster";
 const NAME: &[u8] = b"name";
 
-/// Names that Slurm's own controller leaves in a state directory.
-const SLURMS: [&str; 8] = [
-    "clustername",
-    "job_state",
+/// Names that Slurm's own controller leaves in a state directory, besides those of [`NAMES`].
+const SLURMS: [&str; 6] = [
     "last_config_lite",
     "node_state",
     "part_state",
@@ -73,7 +80,10 @@ pub enum HomeError {
         wanted: String,
     },
     /// What is in it is not readable.
-    #[error("StateSaveLocation={dir}: {error}; next: statectl -C {dir} verify --full")]
+    #[error(
+        "StateSaveLocation={dir}: {error}; next: statectl -C {dir} verify --full; -i starts without \
+         what cannot be read, and keeps a copy"
+    )]
     State {
         /// The directory.
         dir: PathBuf,
@@ -88,6 +98,22 @@ pub enum HomeError {
         /// Why.
         error: SaveError,
     },
+    /// What keeps Slurm's own controller away cannot be written.
+    #[error("{dir}: {error}; next: df -h {dir}; ls -la {dir}")]
+    Guard {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// What was to be left out at the start is still there.
+    #[error("{dir}: {error}; next: statectl -C {dir} status, or start without -c, -i and -r")]
+    Recover {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        error: RecoverError,
+    },
     /// The cluster's name cannot be kept.
     #[error("ClusterName: {0}; next: choose a shorter one")]
     Name(#[from] BatchError),
@@ -96,12 +122,20 @@ pub enum HomeError {
 /// Opens the store of that cluster, and the state in it.
 ///
 /// # Errors
-/// [`HomeError`]; nothing was changed then.
-pub fn open(dir: &Path, cluster: &str, own: &Own) -> Result<(Store, State), HomeError> {
+/// [`HomeError`]; nothing of the state was changed then.
+pub fn open(
+    dir: &Path,
+    cluster: &str,
+    own: &Own,
+    leave_out: Recover,
+) -> Result<(Store, State), HomeError> {
     let options =
         Options { history: own.history, history_ratio: own.history_ratio, ..Options::default() };
-    let store = Store::open(dir, options, Arc::new(Local)).map_err(|error| why(dir, error))?;
     let place = || dir.to_owned();
+    if let Some(file) = NAMES.into_iter().find(|name| guard::is_slurms(dir, name)) {
+        return Err(HomeError::Slurms { dir: place(), file: file.to_owned() });
+    }
+    let store = Store::open(dir, options, Arc::new(Local)).map_err(|error| why(dir, error))?;
     let kept = store
         .get(TABLE, NAME)
         .map_err(|error| HomeError::State { dir: place(), error: error.into() })?;
@@ -117,6 +151,9 @@ pub fn open(dir: &Path, cluster: &str, own: &Own) -> Result<(Store, State), Home
             return Err(HomeError::Cluster { dir: place(), found, wanted: cluster.to_owned() });
         }
     }
+    guard::put(dir).map_err(|error| HomeError::Guard { dir: place(), error })?;
+    recover::recover(&store, dir, leave_out)
+        .map_err(|error| HomeError::Recover { dir: place(), error })?;
     let state =
         State::load(&store.view()).map_err(|error| HomeError::State { dir: place(), error })?;
     Ok((store, state))
@@ -148,10 +185,21 @@ fn why(dir: &Path, error: OpenError) -> HomeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::job::{Course, Job};
+    use crate::controller::node::NodeRecord;
+    use crate::controller::state::{self, Change, PartitionRecord};
+    use crate::disk::Real;
+    use crate::format::guard::TEXT;
+    use crate::store::directory::Directory;
+    use crate::store::{View, tags};
     use std::os::unix::fs::PermissionsExt;
 
     fn said(dir: &Path) -> String {
-        open(dir, "c", &Own::default()).map(drop).unwrap_err().to_string()
+        open(dir, "c", &Own::default(), Recover::default()).map(drop).unwrap_err().to_string()
+    }
+
+    fn opened(dir: &Path, cluster: &str, leave_out: Recover) -> Result<(Store, State), HomeError> {
+        open(dir, cluster, &Own::default(), leave_out)
     }
 
     fn private() -> tempfile::TempDir {
@@ -180,11 +228,98 @@ mod tests {
     fn the_state_of_another_cluster_is_refused() {
         let dir = private();
         Store::create(dir.path(), &Options::default()).unwrap();
-        open(dir.path(), "c", &Own::default()).unwrap();
-        let (_store, state) = open(dir.path(), "c", &Own::default()).unwrap();
+        opened(dir.path(), "c", Recover::default()).unwrap();
+        let (_store, state) = opened(dir.path(), "c", Recover::default()).unwrap();
         assert_eq!(state, State::default());
         drop(_store);
-        let said = open(dir.path(), "d", &Own::default()).map(drop).unwrap_err().to_string();
+        let said = opened(dir.path(), "d", Recover::default()).map(drop).unwrap_err().to_string();
         assert!(said.contains("the state of cluster c, and slurm.conf says ClusterName=d"));
+    }
+
+    #[test]
+    fn files_of_slurm_in_a_store_are_refused_and_stay_and_ours_come_by_themselves() {
+        let dir = private();
+        Store::create(dir.path(), &Options::default()).unwrap();
+        std::fs::write(dir.path().join("job_state"), "precious").unwrap();
+        assert!(said(dir.path()).contains("Slurm's own slurmctld (job_state)"));
+        assert_eq!(std::fs::read(dir.path().join("job_state")).unwrap(), b"precious");
+        std::fs::remove_file(dir.path().join("job_state")).unwrap();
+        for _ in 0..2 {
+            let _ = opened(dir.path(), "c", Recover::default()).unwrap();
+            for name in NAMES {
+                assert_eq!(std::fs::read_to_string(dir.path().join(name)).unwrap(), TEXT);
+            }
+        }
+        let elsewhere = private();
+        guard::put(elsewhere.path()).unwrap();
+        assert!(said(elsewhere.path()).contains("is no store, and not empty (clustername)"));
+    }
+
+    /// A store with a job, a node, a changed partition, and a node that cannot be read.
+    fn filled() -> tempfile::TempDir {
+        let dir = private();
+        Store::create(dir.path(), &Options::default()).unwrap();
+        let (store, _) = opened(dir.path(), "c", Recover::default()).unwrap();
+        let job = Job { id: 7, spec: Arc::default(), course: Course::default() };
+        let changes = [
+            Change::NextId(8),
+            Change::Job(Arc::new(job)),
+            Change::Script(7, Arc::default()),
+            Change::Node("n1".to_owned(), NodeRecord::default()),
+            Change::Partition("main".to_owned(), PartitionRecord::default()),
+        ];
+        store.save(state::batch(&changes).unwrap()).unwrap();
+        let mut batch = Batch::new();
+        batch.put("nodes", b"n2", b"garbage").unwrap();
+        store.save(batch).unwrap();
+        store.close().unwrap();
+        dir
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_or_left_out_and_kept_under_a_tag() {
+        let dir = filled();
+        let told = said(dir.path());
+        assert!(told.contains("entry \"n2\" of table nodes") && told.contains("-i"), "{told}");
+        let ignore = Recover { ignore: true, ..Recover::default() };
+        let (store, state) = opened(dir.path(), "c", ignore).unwrap();
+        assert_eq!((state.jobs.len(), state.nodes.len(), state.partitions.len()), (1, 1, 1));
+        store.close().unwrap();
+        let kept = tagged(dir.path());
+        assert_eq!(kept.get("nodes", b"n2").unwrap(), Some(&b"garbage"[..]));
+        // Once it is gone, nothing more is to be kept.
+        opened(dir.path(), "c", ignore).unwrap().0.close().unwrap();
+        tagged(dir.path());
+    }
+
+    #[test]
+    fn what_is_cleared_is_kept_under_a_tag_and_ids_go_on() {
+        let dir = filled();
+        let clear = Recover { clear: true, ..Recover::default() };
+        let (store, state) = opened(dir.path(), "c", clear).unwrap();
+        assert_eq!(state, State { next_id: 8, ..State::default() });
+        assert_eq!(store.view().tables().unwrap(), ["cluster"]);
+        store.close().unwrap();
+        let kept = tagged(dir.path());
+        assert!(kept.get("jobs", &7_u32.to_be_bytes()).unwrap().is_some());
+        assert!(kept.get("scripts", &7_u32.to_be_bytes()).unwrap().is_some());
+    }
+
+    #[test]
+    fn with_r_the_partitions_are_as_slurm_conf_says_and_the_rest_stays() {
+        let dir = filled();
+        let leave_out = Recover { ignore: true, forget_partitions: true, ..Recover::default() };
+        let (_store, state) = opened(dir.path(), "c", leave_out).unwrap();
+        assert_eq!((state.jobs.len(), state.nodes.len(), state.partitions.len()), (1, 1, 0));
+        assert!(tagged(dir.path()).get("partitions", b"main").unwrap().is_some());
+    }
+
+    /// The state under the one tag that there is.
+    fn tagged(dir: &Path) -> View {
+        let disk = Real::open(dir).unwrap();
+        let tags = Directory::read(&disk).unwrap().tags;
+        assert_eq!(tags.len(), 1);
+        let cluster = tags[0].header.as_ref().unwrap().cluster;
+        tags::view(&disk, cluster, &tags[0].tag).unwrap()
     }
 }

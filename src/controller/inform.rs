@@ -1,10 +1,11 @@
-//! What is told about nodes and partitions. Field by field what Slurm's own controller says of a
-//! cluster without jobs; tests compare the two as `sinfo` and `scontrol` print them.
+//! What is told about nodes and partitions, and in `jobs` and `steps` about what runs there. Field
+//! by field what Slurm's own controller says; tests compare the two as its clients print them.
 
 use crate::controller::core::known;
+use crate::controller::memory;
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
-use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, preempt_mode};
+use crate::slurm::conf::{self, Conf, Node, Partition, PartitionState, preempt_mode};
 use crate::slurm::hostlist::{by_prefix, compress};
 use crate::slurm::wire::constants::{node, partition, select};
 use crate::slurm::wire::tables::{
@@ -12,6 +13,10 @@ use crate::slurm::wire::tables::{
 };
 use crate::slurm::wire::{Bits, Scaled, SelectJob, Text, Time, Unset};
 use std::fmt::Write;
+
+pub mod jobs;
+mod resources;
+pub mod steps;
 
 /// In a request: hidden ones too.
 const SHOW_ALL: u16 = 0x1;
@@ -27,9 +32,6 @@ const NEEDS_RESERVATION: u16 = 0x10;
 const LEAST_LOADED: u16 = 0x20;
 const EXCLUSIVE_USER: u16 = 0x40;
 
-/// Memory of a CPU, not of a node.
-const PER_CPU: u64 = 1 << 63;
-
 /// The select plugin that the clients have loaded, as slurm.conf says.
 #[must_use]
 pub fn select_plugin(conf: &Conf) -> u32 {
@@ -38,6 +40,12 @@ pub fn select_plugin(conf: &Conf) -> u32 {
         Some("select/cons_res") => select::CONS_RES,
         _ => select::LINEAR,
     }
+}
+
+/// What is consumed of nodes, as slurm.conf says and Slurm packs it.
+fn select_parameters(conf: &Conf) -> u16 {
+    let text = conf.text("SelectTypeParameters");
+    text.and_then(|text| conf::select_parameters(text).ok()).unwrap_or(0)
 }
 
 /// All nodes, those that are not shown without a name: bitmaps count by place.
@@ -126,14 +134,17 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
             current_watts: 0,
         },
         power: Power { cap_watts: u32::UNSET },
-        tres_fmt_str: resources(u64::from(of.cpus), of.real_memory, None).into(),
+        tres_fmt_str: amounts(u64::from(of.cpus), of.real_memory, None).into(),
         ..NodeInfo::default()
     }
 }
 
-/// `cpu=2,mem=1000M,node=1,billing=2`, as Slurm writes it.
-fn resources(cpus: u64, memory: u64, nodes: Option<usize>) -> String {
-    let mut list = format!("cpu={cpus},mem={}", in_units(memory));
+/// `cpu=2,mem=1000M,node=1,billing=2`, as Slurm writes it; what there is none of is left out.
+fn amounts(cpus: u64, memory: u64, nodes: Option<usize>) -> String {
+    let mut list = format!("cpu={cpus}");
+    if memory > 0 {
+        write!(list, ",mem={}", in_units(memory)).expect("strings take everything");
+    }
     if let Some(nodes) = nodes {
         write!(list, ",node={nodes}").expect("strings take everything");
     }
@@ -158,24 +169,6 @@ pub fn partitions(conf: &Conf, changed: i64, show: u16) -> Listing<Time, Partiti
     let shown = shown.filter(|(_, partition)| show & SHOW_ALL != 0 || !partition.hidden);
     let records = shown.map(|(at, partition)| partition_info(conf, partition, conf.members(at)));
     Listing { head: Time(changed), records: records.collect() }
-}
-
-fn packed_memory(of: Memory, cluster: u64) -> u64 {
-    match of {
-        Memory::Unlimited => cluster,
-        Memory::PerNode(mebibytes) => mebibytes,
-        Memory::PerCpu(mebibytes) => mebibytes | PER_CPU,
-    }
-}
-
-/// The cluster's memory, for partitions that say nothing: of a CPU, or of a node; 0 for no limit.
-#[must_use]
-pub fn cluster_memory(conf: &Conf, per_cpu: &str, per_node: &str) -> u64 {
-    let limit = |number: u64| if number == u64::INFINITE { 0 } else { number };
-    match limit(conf.number(per_cpu)) {
-        0 => limit(conf.number(per_node)),
-        mebibytes => mebibytes | PER_CPU,
-    }
 }
 
 /// The cluster's way to preempt.
@@ -226,15 +219,9 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
         min_nodes: of.min_nodes,
         total_nodes: u32::try_from(members.len()).expect("fewer than the hosts"),
         total_cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
-        def_mem_per_cpu: packed_memory(
-            of.def_mem,
-            cluster_memory(conf, "DefMemPerCPU", "DefMemPerNode"),
-        ),
+        def_mem_per_cpu: memory::default_of(conf, of),
         max_cpus_per_node: of.max_cpus_per_node,
-        max_mem_per_cpu: packed_memory(
-            of.max_mem,
-            cluster_memory(conf, "MaxMemPerCPU", "MaxMemPerNode"),
-        ),
+        max_mem_per_cpu: memory::most_of(conf, of),
         flags: flags(of),
         max_share: of.max_share,
         over_time_limit: of.over_time_limit.unwrap_or(u16::UNSET),
@@ -257,7 +244,7 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
         nodes: list.into(),
         node_inx: Bits::from_set(all, places),
         billing_weights_str: of.billing_weights.clone().into(),
-        tres_fmt_str: resources(cpus, memory, Some(members.len())).into(),
+        tres_fmt_str: amounts(cpus, memory, Some(members.len())).into(),
         ..PartitionInfo::default()
     }
 }
@@ -268,8 +255,8 @@ mod tests {
 
     #[test]
     fn memory_is_written_in_the_unit_that_fits() {
-        assert_eq!(resources(2, 1000, None), "cpu=2,mem=1000M,billing=2");
-        assert_eq!(resources(8, 4096, Some(4)), "cpu=8,mem=4G,node=4,billing=8");
+        assert_eq!(amounts(2, 1000, None), "cpu=2,mem=1000M,billing=2");
+        assert_eq!(amounts(8, 4096, Some(4)), "cpu=8,mem=4G,node=4,billing=8");
         assert_eq!(in_units(1 << 20), "1T");
         assert_eq!(in_units(0), "0M");
         assert_eq!(in_units(u64::MAX), format!("{}M", u64::MAX));

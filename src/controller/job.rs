@@ -36,7 +36,9 @@ record! {
         step: u32;
     }
 
-    /// What became of a job.
+    /// What became of a job. `priority` is 0 for a job that is held, not set where the scheduler
+    /// computes it, and otherwise what an administrator wants. `dependency` is what the job still
+    /// waits for, as it is printed; what was asked for stays in the request.
     Course {
         array_job_id: u32;
         array_task_id: u32;
@@ -66,6 +68,7 @@ record! {
         batch_host: Text;
         shares: Vec<Share>;
         completing: Vec<Text>;
+        dependency: Text;
         request: Vec<u8>;
     }
 

@@ -4,7 +4,8 @@
 //!
 //! - [`core`] decides: `apply(command) → (changes, reply, effects)`, pure.
 //! - `inform` and `config` say what is: pure.
-//! - [`service`] is the place of both: a change is durable in the store before its reply leaves.
+//! - `pipeline` runs commands and saves them; `flow` puts them off while saves do not get through.
+//! - [`service`] is the place of all: a change is durable in the store before its reply leaves.
 //! - [`server`] reads requests and writes replies.
 //! - [`home`] opens the store, or says why not.
 //!
@@ -19,10 +20,16 @@ mod config;
 pub mod core;
 pub mod daemon;
 pub mod entry;
+mod flow;
 pub mod home;
 mod inform;
 pub mod job;
+mod known_users;
+pub mod log;
+pub mod memory;
 pub mod node;
+pub mod pipeline;
+pub mod sched;
 pub mod server;
 pub mod service;
 pub mod state;

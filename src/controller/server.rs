@@ -6,8 +6,8 @@
 //! - Every genuine request gets a reply; what cannot be read is refused with Slurm's code.
 //! - At most [`CONNECTIONS_MAX`] are served at a time; others wait in the kernel.
 
-use crate::controller::service::{Answer, End, Service};
-use crate::slurm::auth::{Opened, Proved, Role, To};
+use crate::controller::service::{Answer, Asker, End, Service};
+use crate::slurm::auth::{Opened, Proved, Role, Sealed, To};
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::frame::{self, Head, Header, LENGTH_LEN};
 use crate::slurm::wire::limits::HEAD_MAX;
@@ -97,6 +97,8 @@ async fn accept(service: Arc<Service>, listener: TcpListener, places: Arc<Semaph
 struct Known {
     header: Header,
     opened: Opened,
+    /// A digest of the credential.
+    request: [u8; 16],
     /// Bytes of the body that came with the head.
     begun: Vec<u8>,
     body_len: Result<usize, u32>,
@@ -123,7 +125,7 @@ async fn serve(
         Ok(known) => known,
         Err((version, code)) => return refuse(service, &mut stream, version, code).await,
     };
-    let Known { header, opened, begun, body_len } = known;
+    let Known { header, opened, request, begun, body_len } = known;
     let body_len = match body_len {
         Ok(len) if len == begun.len() + rest_len => len,
         other => {
@@ -154,7 +156,7 @@ async fn serve(
     let answer = match Message::unpack(header.kind, header.version, &body) {
         Ok(message) => {
             tracing::debug!("{peer}: {} by uid {}", message.row().name, proved.identity.uid);
-            answer(service, message, &proved).await?
+            service.answer(message, Asker { identity: proved.identity, request }).await
         }
         Err(error) => {
             tracing::warn!("{peer}: {error}");
@@ -198,41 +200,38 @@ async fn know(
         }
         bytes.truncate(from + got);
     }
-    let service = Arc::clone(service);
-    // Checking a credential asks munged, and waits for it.
-    let judged = spawn_blocking(move || {
-        let head = Head::unpack(&bytes).expect("it was read before");
-        let header = head.header;
-        let body_len = head.body_len().map_err(|error| match error.why {
-            Why::Version(_) => rc::VERSION,
-            Why::Message(_) => rc::UNSUPPORTED,
-            _ => INCOMPLETE,
-        });
-        let opened = service.auth().open(&head, Role::Request);
-        let begun = bytes[head.len..].to_vec();
-        let rest_len = len - bytes.len();
-        match opened {
-            Ok(opened) => (Ok(Known { header, opened, begun, body_len }), rest_len),
-            Err(error) => {
-                tracing::warn!("message {}: {error}", header.kind);
-                (Err((header.version, AUTHENTICATION)), rest_len)
-            }
-        }
-    });
-    Ok(judged.await?)
+    let rest_len = len - bytes.len();
+    let judged = if service.auth().asks_daemon() {
+        let service = Arc::clone(service);
+        // munged is asked, and waited for.
+        spawn_blocking(move || judge(&service, &bytes)).await?
+    } else {
+        judge(service, &bytes)
+    };
+    Ok((judged, rest_len))
 }
 
-async fn answer(
-    service: &Arc<Service>,
-    message: Message,
-    proved: &Proved,
-) -> Result<Answer, Dropped> {
-    let identity = proved.identity;
-    if !Service::may_wait(&message) {
-        return Ok(service.answer(message, identity));
+/// Judges a head that is whole.
+fn judge(service: &Service, bytes: &[u8]) -> Judged {
+    let head = Head::unpack(bytes).expect("it was read before");
+    let header = head.header;
+    let body_len = head.body_len().map_err(|error| match error.why {
+        Why::Version(_) => rc::VERSION,
+        Why::Message(_) => rc::UNSUPPORTED,
+        _ => INCOMPLETE,
+    });
+    match service.auth().open(&head, Role::Request) {
+        Ok(opened) => {
+            let mut request = [0; 16];
+            request.copy_from_slice(&blake3::hash(&head.credential).as_bytes()[..16]);
+            let begun = bytes[head.len..].to_vec();
+            Ok(Known { header, opened, request, begun, body_len })
+        }
+        Err(error) => {
+            tracing::warn!("message {}: {error}", header.kind);
+            Err((header.version, AUTHENTICATION))
+        }
     }
-    let service = Arc::clone(service);
-    Ok(spawn_blocking(move || service.answer(message, identity)).await?)
 }
 
 /// Reads what is left of a refused request, within bounds.
@@ -295,16 +294,34 @@ async fn write(
     to: To,
     message: Message,
 ) -> Result<(), Dropped> {
-    let service = Arc::clone(service);
-    let sealed = spawn_blocking(move || {
-        let body = message.pack(version).map_err(|error| error.to_string())?;
-        let header = Header::new(version, message.kind(), body.len());
-        service.auth().seal(&header, &body, role, to).map_err(|error| error.to_string())
-    });
-    let sealed = sealed.await?.map_err(Dropped::Garbage)?;
+    let may_wait = service.auth().asks_daemon() || is_long(&message);
+    let sealed = if may_wait {
+        let service = Arc::clone(service);
+        spawn_blocking(move || seal(&service, version, role, to, &message)).await?
+    } else {
+        seal(service, version, role, to, &message)
+    };
+    let sealed = sealed.map_err(Dropped::Garbage)?;
     for part in sealed.bytes.chunks(256 << 10) {
         timeout(TRANSFER_TIME, stream.write_all(part)).await??;
     }
     timeout(TRANSFER_TIME, stream.shutdown()).await??;
     Ok(())
+}
+
+/// Whether packing it takes long enough to be done elsewhere.
+fn is_long(message: &Message) -> bool {
+    !matches!(message, Message::ReturnCode(_) | Message::Submitted(_) | Message::ControlStatus(_))
+}
+
+fn seal(
+    service: &Service,
+    version: Version,
+    role: Role,
+    to: To,
+    message: &Message,
+) -> Result<Sealed, String> {
+    let body = message.pack(version).map_err(|error| error.to_string())?;
+    let header = Header::new(version, message.kind(), body.len());
+    service.auth().seal(&header, &body, role, to).map_err(|error| error.to_string())
 }

@@ -1,56 +1,42 @@
 //! Where state, store and configuration meet: one request in, one answer out.
 //!
-//! Invariants: commands are done one after the other, each against the state that the one before
-//! made durable; memory takes a change only after the store has it, so a refused save needs nothing
-//! undone; nothing waits for a command but another command.
+//! Invariants: information shows what is durable, and nothing else; what changes something goes
+//! through the pipeline, whose reply comes once the change is durable; no thread of the runtime
+//! waits here.
 
 use crate::controller::config::{Facts, config};
-use crate::controller::core::{self, Command, Effect, Outcome, Who, World};
-use crate::controller::inform;
-use crate::controller::state::{self, State, StateError};
-use crate::controller::users;
+use crate::controller::core::{Command, Effect, Who};
+use crate::controller::entry;
+use crate::controller::inform::jobs::{self, Scene, Viewer};
+use crate::controller::inform::{self, steps};
+use crate::controller::job::{Payload, SCRIPTS};
+use crate::controller::known_users::KnownUsers;
+use crate::controller::log;
+use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
+use crate::controller::sched::{Board, Forecasts};
+use crate::controller::state::{State, StateError};
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{ControlStatus, JobTimes, Listing};
+use crate::slurm::wire::tables::{ControlStatus, Script};
 use crate::slurm::wire::{Message, Time};
-use crate::store::{SaveError, Store};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::store::Store;
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 
-/// Slurm's code for what could not be written.
-const WRITING: u32 = 2019;
+pub use crate::controller::pipeline::{End, now};
+
 /// Slurm's code for an error that has no other.
 const UNSPECIFIED: u32 = u32::MAX;
-
-/// What is shown: all of it durable.
-#[derive(Debug)]
-struct Live {
-    conf: Arc<Conf>,
-    state: State,
-    nodes_changed: i64,
-    conf_changed: i64,
-}
-
-/// Why the controller ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Somebody asked for it.
-    Asked,
-    /// It cannot go on.
-    Failed(String),
-}
 
 /// A controller in charge of its state.
 pub struct Service {
     auth: Auth,
-    store: Store,
-    live: RwLock<Live>,
-    commands: Mutex<()>,
+    pipeline: Pipeline,
+    users: Arc<KnownUsers>,
     host: Host,
-    end: watch::Sender<Option<End>>,
-    effects: mpsc::UnboundedSender<Effect>,
+    board: Board,
 }
 
 /// What does not change while the controller runs.
@@ -68,20 +54,22 @@ pub struct Host {
     pub slurmd_user: u32,
 }
 
+/// Who asks, and what makes this request unlike every other.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// Who the credential says it is.
+    pub identity: Identity,
+    /// A digest of the credential.
+    pub request: [u8; 16],
+}
+
 /// What is sent back.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
     /// This.
     Reply(Message),
-    /// Nothing: nobody waits.
+    /// Nothing: nobody waits, or nobody knows.
     Nothing,
-}
-
-/// Seconds since 1970.
-#[must_use]
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn code(code: u32) -> Answer {
@@ -91,21 +79,19 @@ fn code(code: u32) -> Answer {
 impl Service {
     /// A controller with that store, and the state in it. What is to be done once changes are
     /// durable comes out of the receiver, in the order of the changes.
-    #[must_use]
+    ///
+    /// # Errors
+    /// No threads can be started.
     pub fn new(
         conf: Conf,
         auth: Auth,
         store: Store,
         state: State,
         host: Host,
-    ) -> (Service, mpsc::UnboundedReceiver<Effect>) {
-        let changed = host.started;
-        let conf = Arc::new(conf);
-        let live = Live { conf, state, nodes_changed: changed, conf_changed: changed };
-        let (end, _) = watch::channel(None);
-        let (effects, wanted) = mpsc::unbounded_channel();
-        let (live, commands) = (RwLock::new(live), Mutex::new(()));
-        (Service { auth, store, live, commands, host, end, effects }, wanted)
+    ) -> std::io::Result<(Service, mpsc::UnboundedReceiver<Effect>)> {
+        let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
+        let (users, board) = (Arc::default(), Board::default());
+        Ok((Service { auth, pipeline, users, host, board }, wanted))
     }
 
     /// How credentials are made and checked.
@@ -114,71 +100,67 @@ impl Service {
         &self.auth
     }
 
+    /// What the scheduler has found about jobs that wait.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
     /// Tells when the controller is to end.
     #[must_use]
     pub fn ending(&self) -> watch::Receiver<Option<End>> {
-        self.end.subscribe()
+        self.pipeline.ending().watch()
     }
 
     /// Ends the controller. The first reason counts.
     pub fn stop(&self, why: End) {
-        self.end.send_if_modified(|end| {
-            let first = end.is_none();
-            end.get_or_insert(why);
-            first
-        });
+        self.pipeline.ending().stop(why);
     }
 
-    /// Closes the store.
+    /// Finishes what is under way, and closes the store.
     ///
     /// # Errors
     /// Those of the store; what was acknowledged is safe all the same.
     pub fn close(self) -> Result<(), crate::store::CloseError> {
-        self.store.close()
+        self.pipeline.close()
     }
 
-    // A panic while the lock was held left what the lock protects as it was: it is replaced whole.
-    fn live(&self) -> RwLockReadGuard<'_, Live> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner)
+    /// The configuration and the state that is durable: what may be told. It costs nothing, and
+    /// never changes.
+    #[must_use]
+    pub fn durable(&self) -> (Arc<Conf>, State) {
+        let live = self.pipeline.durable();
+        (live.conf, live.state)
     }
 
-    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The configuration and the state that the next command finds: what may be decided by. It may
+    /// be ahead of what is durable, so nothing of it may be told.
+    #[must_use]
+    pub fn working(&self) -> (Arc<Conf>, State) {
+        self.pipeline.working()
     }
 
+    /// Does a command: what it changed is durable when this returns. Code 11: nothing was done, for
+    /// saves do not get through; ask again later. Code 2019 is also the answer when the controller
+    /// is ending, and nobody knows what became of the command.
+    pub async fn command(&self, command: Command) -> Message {
+        self.pipeline.command(command).await.unwrap_or_else(|| Message::code(WRITING))
+    }
+
+    /// The state in memory, and the one that the store holds: they are equal. `None`: the
+    /// controller is ending.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn both_states(&self) -> Option<Result<(State, State), StateError>> {
+        self.pipeline.compare().await
+    }
+}
+
+/// Who may do what.
+impl Service {
     fn is_admin(&self, who: Identity) -> bool {
         who.uid == 0 || who.uid == self.host.slurm_user
-    }
-
-    /// Whether answering may wait for the disk.
-    #[must_use]
-    pub fn may_wait(message: &Message) -> bool {
-        matches!(
-            message,
-            Message::Submit(_)
-                | Message::Kill(_)
-                | Message::UpdateJob(_)
-                | Message::Requeue(_)
-                | Message::Suspend(_)
-                | Message::TopJob(_)
-                | Message::UpdateNode(_)
-                | Message::UpdatePartition(_)
-                | Message::CreatePartition(_)
-                | Message::DeletePartition(_)
-                | Message::Registration(_)
-                | Message::BatchDone(_)
-                | Message::EpilogDone(_)
-                | Message::Reconfigure
-        )
-    }
-
-    /// Who asks, with what the system knows of him.
-    fn who(&self, identity: Identity) -> Who {
-        let account = users::account(identity.uid).ok().flatten().unwrap_or_default();
-        let groups = users::groups(&account.name, identity.gid).unwrap_or_default();
-        let groups = groups.into_iter().map(|(_, name)| name).collect();
-        let admin = self.is_admin(identity);
-        Who { uid: identity.uid, gid: identity.gid, name: account.name, admin, groups }
     }
 
     /// Whether a message that only agents send may come from there.
@@ -186,16 +168,26 @@ impl Service {
         self.is_admin(who) || who.uid == self.host.slurmd_user
     }
 
-    /// The configuration and the state that is durable. It costs nothing, and never changes.
-    #[must_use]
-    pub fn durable(&self) -> (Arc<Conf>, State) {
-        let live = self.live();
-        (Arc::clone(&live.conf), live.state.clone())
+    /// Who asks, with what the system knows of him.
+    async fn who(&self, identity: Identity) -> Who {
+        let Identity { uid, gid } = identity;
+        let known = match self.users.remembered(uid, gid) {
+            Some(known) => known,
+            None => {
+                let users = Arc::clone(&self.users);
+                spawn_blocking(move || users.ask(uid, gid)).await.unwrap_or_default()
+            }
+        };
+        let (name, groups) = (known.name.clone(), known.groups.clone());
+        Who { uid, gid, name, admin: self.is_admin(identity), groups }
     }
+}
 
+/// Answers.
+impl Service {
     /// Answers one request.
-    pub fn answer(&self, message: Message, who: Identity) -> Answer {
-        let live = self.live();
+    pub async fn answer(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
+        let who = asker.identity;
         match message {
             Message::Ping => code(rc::OK),
             Message::ControlStatusRequest => {
@@ -203,6 +195,29 @@ impl Service {
                 let status = ControlStatus { index: self.host.index, in_charge_since };
                 Answer::Reply(Message::ControlStatus(Box::new(status)))
             }
+            // It is in charge already.
+            Message::Takeover if self.is_admin(who) => code(rc::OK),
+            Message::Shutdown(_) if self.is_admin(who) => {
+                self.stop(End::Asked);
+                code(rc::OK)
+            }
+            Message::Reconfigure if self.is_admin(who) => code(self.reconfigure().await),
+            Message::Takeover | Message::Shutdown(_) | Message::Reconfigure => code(rc::USER),
+            message if asks_only(&message) => {
+                let service = Arc::clone(self);
+                // A listing may be long, and a script has to be read.
+                let told = spawn_blocking(move || service.inform(message, who)).await;
+                told.unwrap_or(Answer::Nothing)
+            }
+            other => self.change(other, asker).await,
+        }
+    }
+
+    /// Tells what is durable.
+    fn inform(&self, message: Message, who: Identity) -> Answer {
+        let (live, found) = (self.pipeline.durable(), self.board.read());
+        let jobs_changed = live.jobs_changed.max(self.board.changed());
+        match message {
             Message::ConfigRequest(asked) if not_newer(live.conf_changed, asked.last_update) => {
                 code(rc::NO_CHANGE)
             }
@@ -235,55 +250,84 @@ impl Service {
                 let found = inform::partitions(&live.conf, live.conf_changed, asked.show_flags);
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
-            Message::JobsRequest(_) => {
-                let head = JobTimes { last_update: Time(self.host.started), ..JobTimes::default() };
-                let found = Listing { head, records: Vec::new() };
+            Message::JobsRequest(asked) if not_newer(jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
+            }
+            Message::JobsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                let found = jobs::jobs(scene, viewer, asked.job_ids.as_deref(), None);
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
-            Message::JobRequest(_) => code(rc::JOB),
-            Message::StepsRequest(_) => {
-                let found = Listing { head: Time(self.host.started), records: Vec::new() };
-                Answer::Reply(Message::Steps(Box::new(found)))
+            Message::JobRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                match jobs::one_job(scene, viewer, asked.job_id) {
+                    Some(found) => Answer::Reply(Message::Jobs(Box::new(found))),
+                    None => code(rc::JOB),
+                }
             }
-            // It is in charge already.
-            Message::Takeover if self.is_admin(who) => code(rc::OK),
-            Message::Shutdown(_) if self.is_admin(who) => {
-                self.stop(End::Asked);
-                code(rc::OK)
+            Message::ScriptRequest(asked) => self.script(&live, asked.job_id, who),
+            Message::StepsRequest(asked) if not_newer(live.jobs_changed, asked.last_update) => {
+                code(rc::NO_CHANGE)
             }
-            Message::Reconfigure if self.is_admin(who) => {
-                drop(live);
-                code(self.reconfigure())
+            Message::StepsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                Answer::Reply(Message::Steps(Box::new(steps::steps(scene, viewer, &asked))))
             }
-            Message::Takeover | Message::Shutdown(_) | Message::Reconfigure => code(rc::USER),
-            other => {
-                drop(live);
-                self.change(other, who)
+            _ => code(rc::UNSUPPORTED),
+        }
+    }
+
+    /// A script, for its owner and for administrators.
+    fn script(&self, live: &Live, id: u32, who: Identity) -> Answer {
+        let Some(job) = live.state.job(id).or_else(|| live.state.array(id).next()) else {
+            return code(rc::JOB);
+        };
+        if !self.is_admin(who) && job.spec.user_id != who.uid {
+            return code(rc::USER);
+        }
+        let view = self.pipeline.store().view();
+        let payload = match view.get(SCRIPTS, &entry::key(job.script_id())) {
+            Ok(Some(bytes)) => entry::decode::<Payload>(bytes),
+            Ok(None) => return code(NO_SCRIPT),
+            Err(error) => {
+                tracing::error!("the script of job {id} cannot be read: {error}");
+                return code(NO_SCRIPT);
+            }
+        };
+        match payload {
+            Ok(payload) => {
+                Answer::Reply(Message::Script(Box::new(Script { script: payload.script })))
+            }
+            Err(error) => {
+                tracing::error!("the script of job {id} cannot be read: {error}");
+                code(NO_SCRIPT)
             }
         }
     }
 
     /// Does what a message asks for, if it asks for a change.
-    fn change(&self, message: Message, identity: Identity) -> Answer {
-        let who = || self.who(identity);
+    async fn change(&self, message: Message, asker: Asker) -> Answer {
+        let identity = asker.identity;
+        let is_agent = self.is_agent(identity);
+        let who = self.who(identity).await;
         let command = match message {
-            Message::Submit(desc) => Command::Submit { desc, who: who(), request: Vec::new() },
-            Message::Kill(request) => Command::Kill { request, who: who() },
-            Message::UpdateJob(desc) => Command::UpdateJob { desc, who: who() },
-            Message::Requeue(request) => Command::Requeue { request, who: who() },
-            Message::Suspend(request) => Command::Suspend { request, who: who() },
-            Message::TopJob(request) => Command::Top { request, who: who() },
-            Message::UpdateNode(update) => Command::UpdateNodes { update, who: who() },
-            Message::UpdatePartition(update) => Command::UpdatePartition { update, who: who() },
-            Message::CreatePartition(update) => Command::CreatePartition { update, who: who() },
-            Message::DeletePartition(request) => Command::DeletePartition { request, who: who() },
-            Message::Registration(registration) if self.is_agent(identity) => {
+            Message::Submit(desc) => Command::Submit { desc, who, request: asker.request.to_vec() },
+            Message::Kill(request) | Message::CancelStep(request) => Command::Kill { request, who },
+            Message::UpdateJob(desc) => Command::UpdateJob { desc, who },
+            Message::Requeue(request) => Command::Requeue { request, who },
+            Message::Suspend(request) => Command::Suspend { request, who },
+            Message::TopJob(request) => Command::Top { request, who },
+            Message::UpdateNode(update) => Command::UpdateNodes { update, who },
+            Message::UpdatePartition(update) => Command::UpdatePartition { update, who },
+            Message::CreatePartition(update) => Command::CreatePartition { update, who },
+            Message::DeletePartition(request) => Command::DeletePartition { request, who },
+            Message::Registration(registration) if is_agent => {
                 Command::Register { registration, heard: 0 }
             }
-            Message::BatchDone(done) if self.is_agent(identity) => Command::BatchDone { done },
+            Message::BatchDone(done) if is_agent => Command::BatchDone { done },
             Message::EpilogDone(done) => {
-                if self.is_agent(identity) {
-                    self.execute(&Command::EpilogDone { done });
+                if is_agent {
+                    self.command(Command::EpilogDone { done }).await;
                 }
                 // Nobody waits for an answer to this one.
                 return Answer::Nothing;
@@ -291,7 +335,20 @@ impl Service {
             Message::Registration(_) | Message::BatchDone(_) => return code(rc::USER),
             _ => return code(rc::UNSUPPORTED),
         };
-        Answer::Reply(self.execute(&command))
+        self.pipeline.command(command).await.map_or(Answer::Nothing, Answer::Reply)
+    }
+
+    /// What is shown of jobs, and to whom.
+    fn scene<'a>(
+        &self,
+        live: &'a Live,
+        found: &'a Forecasts,
+        who: Identity,
+        show: u16,
+    ) -> (Scene<'a>, Viewer) {
+        let (conf, state) = (&*live.conf, &live.state);
+        let scene = Scene { conf, state, forecasts: found, now: now() };
+        (scene, Viewer { uid: who.uid, admin: self.is_admin(who), show })
     }
 
     fn facts(&self) -> Facts {
@@ -304,62 +361,17 @@ impl Service {
         }
     }
 
-    /// Does a command: what it changed is durable when this returns.
-    pub fn execute(&self, command: &Command) -> Message {
-        let _turn = self.one_at_a_time();
-        let Outcome { changes, reply, effects } = {
-            let live = self.live();
-            core::apply(World { conf: &live.conf, state: &live.state, now: now() }, command)
-        };
-        if !changes.is_empty() {
-            if let Err(code) = self.save(changes) {
-                return Message::code(code);
-            }
-        }
-        for effect in effects {
-            match effect {
-                Effect::Note(note) => tracing::info!("{note}"),
-                // Nobody listens any more when the controller ends.
-                other => drop(self.effects.send(other)),
-            }
-        }
-        reply
-    }
-
-    fn save(&self, changes: Vec<state::Change>) -> Result<(), u32> {
-        let batch = state::batch(&changes).map_err(|error| {
-            tracing::error!("a request is larger than the store takes: {error}");
-            WRITING
-        })?;
-        // The save is what the reply rests on: the group's flush.
-        match self.store.save(batch) {
-            Ok(_) => {}
-            Err(SaveError::Refused(refusal)) => {
-                tracing::error!("a change was refused, and nothing changed: {refusal}");
-                return Err(WRITING);
-            }
-            Err(SaveError::Unknown(poison)) => {
-                tracing::error!("{poison}");
-                self.stop(End::Failed(poison.to_string()));
-                return Err(WRITING);
-            }
-        }
-        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        changes.into_iter().for_each(|change| live.state.take(change));
-        live.nodes_changed = now();
-        Ok(())
-    }
-
     /// Reads slurm.conf again. With a mistake in it, everything stays as it was.
-    pub fn reconfigure(&self) -> u32 {
-        let _turn = self.one_at_a_time();
-        let old = Arc::clone(&self.live().conf);
-        let conf = match Conf::load(&old.path) {
-            Ok(conf) => conf,
-            Err(error) => {
+    pub async fn reconfigure(&self) -> u32 {
+        let (old, _) = self.working();
+        let path = old.path.clone();
+        let conf = match spawn_blocking(move || Conf::load(&path)).await {
+            Ok(Ok(conf)) => conf,
+            Ok(Err(error)) => {
                 tracing::error!("the old configuration stays: {error}");
                 return UNSPECIFIED;
             }
+            Err(_) => return UNSPECIFIED,
         };
         for name in NEED_RESTART {
             if conf.text(name) != old.text(name) {
@@ -367,22 +379,31 @@ impl Service {
             }
         }
         note_ignored(&conf);
-        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        live.conf = Arc::new(conf);
-        (live.conf_changed, live.nodes_changed) = (now(), now());
+        log::follow(&conf);
+        if self.pipeline.configure(Arc::new(conf)).await.is_none() {
+            return AGAIN;
+        }
         tracing::info!("slurm.conf was read again");
         rc::OK
     }
+}
 
-    /// The state in memory, and the one that the store holds: they are equal.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn both_states(&self) -> Result<(State, State), StateError> {
-        let _turn = self.one_at_a_time();
-        let memory = self.live().state.clone();
-        Ok((memory, State::load(&self.store.view())?))
-    }
+/// Slurm's code for a job that has no script.
+const NO_SCRIPT: u32 = 2009;
+
+/// Whether a message asks for nothing but information.
+fn asks_only(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::ConfigRequest(_)
+            | Message::NodesRequest(_)
+            | Message::NodeRequest(_)
+            | Message::PartitionsRequest(_)
+            | Message::JobsRequest(_)
+            | Message::JobRequest(_)
+            | Message::ScriptRequest(_)
+            | Message::StepsRequest(_)
+    )
 }
 
 /// Parameters that are read at the start only.

@@ -73,6 +73,10 @@ pub struct State {
     pub over: OrdSet<(i64, u32)>,
     /// Derived: jobs of an array, by its id.
     pub arrays: HashMap<u32, OrdSet<u32>>,
+    /// Derived: how many jobs there are, each task of an array counted.
+    pub tasks: u64,
+    /// Derived: jobs by the beginning of the digest of the request that brought them.
+    pub requests: HashMap<u64, u32>,
     /// Derived: what jobs make of nodes, by name; nodes without any are not here.
     pub loads: HashMap<Text, Load>,
 }
@@ -124,6 +128,49 @@ pub enum StateError {
     },
 }
 
+/// An entry that is none of ours.
+#[derive(Debug)]
+pub struct Fault {
+    /// Its table.
+    pub table: &'static str,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Why.
+    pub why: StateError,
+}
+
+/// What an entry of a table of the state says.
+///
+/// # Errors
+/// [`StateError`].
+///
+/// # Panics
+/// If the table is none of the state's: the caller's mistake.
+pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, StateError> {
+    let wrong = none_of_ours(table, key);
+    Ok(match table {
+        CLUSTER => Change::NextId(entry::decode::<Number>(value).map_err(wrong)?.value),
+        node::TABLE => {
+            let record = NodeRecord::decode(value).map_err(wrong)?;
+            Change::Node(name(table, key)?, record)
+        }
+        PARTITIONS => {
+            let record = entry::decode(value).map_err(wrong)?;
+            Change::Partition(name(table, key)?, record)
+        }
+        JOBS => {
+            let job = entry::id_of(key).and_then(|id| Job::decode(id, value));
+            Change::Job(Arc::new(job.map_err(wrong)?))
+        }
+        SCRIPTS => {
+            let read = || Ok((entry::id_of(key)?, entry::decode::<Payload>(value)?));
+            let (id, payload) = read().map_err(wrong)?;
+            Change::Script(id, Arc::new(payload))
+        }
+        _ => unreachable!("{table} is no table of the state"),
+    })
+}
+
 fn name(table: &'static str, key: &[u8]) -> Result<String, StateError> {
     String::from_utf8(key.to_vec())
         .map_err(|error| StateError::Key { table, key: error.into_bytes() })
@@ -148,26 +195,35 @@ impl State {
     pub fn load(view: &View) -> Result<State, StateError> {
         let mut state = State::default();
         if let Some(value) = view.get(CLUSTER, NEXT_ID)? {
-            let number: Number = entry::decode(value).map_err(none_of_ours(CLUSTER, NEXT_ID))?;
-            state.next_id = number.value;
+            state.take(read(CLUSTER, NEXT_ID, value)?);
         }
-        for entry in view.scan(node::TABLE, b"") {
-            let (key, value) = entry?;
-            let record = NodeRecord::decode(value).map_err(none_of_ours(node::TABLE, &key))?;
-            state.nodes.insert(name(node::TABLE, &key)?, record);
-        }
-        for entry in view.scan(PARTITIONS, b"") {
-            let (key, value) = entry?;
-            let record = entry::decode(value).map_err(none_of_ours(PARTITIONS, &key))?;
-            state.partitions.insert(name(PARTITIONS, &key)?, record);
-        }
-        for entry in view.scan(JOBS, b"") {
-            let (key, value) = entry?;
-            let job = entry::id_of(&key).and_then(|id| Job::decode(id, value));
-            let job = job.map_err(none_of_ours(JOBS, &key))?;
-            state.take(Change::Job(Arc::new(job)));
+        for table in [node::TABLE, PARTITIONS, JOBS] {
+            for entry in view.scan(table, b"") {
+                let (key, value) = entry?;
+                state.take(read(table, &key, value)?);
+            }
         }
         Ok(state)
+    }
+
+    /// The entries that cannot be read, scripts too.
+    ///
+    /// # Errors
+    /// The store does not give them.
+    pub fn faults(view: &View) -> Result<Vec<Fault>, SnapshotError> {
+        let mut found = Vec::new();
+        if let Some(Err(why)) = view.get(CLUSTER, NEXT_ID)?.map(|v| read(CLUSTER, NEXT_ID, v)) {
+            found.push(Fault { table: CLUSTER, key: NEXT_ID.to_vec(), why });
+        }
+        for table in [node::TABLE, PARTITIONS, JOBS, SCRIPTS] {
+            for entry in view.scan(table, b"") {
+                let (key, value) = entry?;
+                if let Err(why) = read(table, &key, value) {
+                    found.push(Fault { table, key: key.to_vec(), why });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Takes a change.
@@ -200,11 +256,23 @@ impl State {
         of_array.filter_map(|id| self.jobs.get(id)).chain(alone)
     }
 
+    /// The job that this very request has brought.
+    #[must_use]
+    pub fn requested(&self, request: &[u8]) -> Option<u32> {
+        let id = self.requests.get(&beginning(request)?)?;
+        self.jobs.get(id).filter(|job| job.course.request == request).map(|job| job.id)
+    }
+
     /// What jobs make of a node.
     #[must_use]
     pub fn load_of(&self, node: &str) -> Load {
         self.loads.get(&Text::from(node)).cloned().unwrap_or_default()
     }
+}
+
+/// What a digest is found by.
+fn beginning(request: &[u8]) -> Option<u64> {
+    request.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Derived parts: a job leaves them as it came into them.
@@ -232,6 +300,18 @@ impl State {
             };
         }
         let array = job.course.array_job_id;
+        // Tasks that were split off have their array's request, too.
+        if let (Some(request), true) =
+            (beginning(&job.course.request), array == 0 || array == job.id)
+        {
+            if is {
+                self.requests.insert(request, job.id);
+            } else {
+                self.requests.remove(&request);
+            }
+        }
+        let tasks = job.course.tasks.iter().map(|run| u64::from(run.count())).sum::<u64>().max(1);
+        self.tasks = if is { self.tasks + tasks } else { self.tasks - tasks };
         if array != 0 {
             let members = self.arrays.entry(array).or_default();
             put(members);

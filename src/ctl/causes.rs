@@ -42,7 +42,9 @@ impl Session {
         };
         let (exit, next) = match error {
             SaveError::Refused(Refusal::NoRoom(source)) => self.refused(source),
-            SaveError::Refused(Refusal::Backlog(_)) => (Exit::Failed, self.next("status")),
+            SaveError::Refused(Refusal::Backlog(_) | Refusal::Behind) => {
+                (Exit::Failed, self.next("status"))
+            }
             SaveError::Refused(Refusal::Limit(_)) => {
                 (Exit::Usage, "statectl put --help".to_owned())
             }

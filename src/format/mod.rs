@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod control;
 pub mod group;
+pub mod guard;
 pub mod names;
 pub mod segment;
 pub mod snapshot;

@@ -13,6 +13,8 @@
 //! Invariants:
 //! - At most one lead; rounds are flushed in the order in which they were opened.
 //! - A round is done once, for all its saves alike, and only after its flush and its confirmation.
+//! - A save that names how many refusals its submitter has seen is never flushed after one more:
+//!   no save of a row is durable if one before it was refused.
 
 use crate::base::limits::GROUP_TARGET;
 use crate::disk::AlignedBuf;
@@ -20,7 +22,7 @@ use crate::format::group;
 use crate::store::error::{Poison, Refusal};
 use crate::store::round::{Round, Ticket};
 use rustix::thread::futex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// A word that threads sleep on until it is set. Setting it costs a system call only if somebody
@@ -76,6 +78,8 @@ pub enum Part {
 struct Collecting {
     round: Arc<Round>,
     saves: u32,
+    /// The least count of refusals that one of the saves may come after; `None`: any.
+    seen: Option<u64>,
     /// The saves' bytes, behind room for a group's header: each saver copies its own.
     group: AlignedBuf,
     /// Of these, saves that a thread waits in, which can take the lead.
@@ -93,6 +97,8 @@ pub struct Queue {
     collecting: Mutex<Collecting>,
     /// Saves in the collecting round, to be looked at without the lock.
     joined: AtomicU32,
+    /// Rounds that were refused. Only the leader adds to it.
+    refusals: AtomicU64,
     room: Condvar,
     /// The flusher thread is to take the lead.
     pub flusher: Signal,
@@ -105,16 +111,24 @@ pub struct Taken {
     pub round: Arc<Round>,
     /// How many they are.
     pub saves: u32,
+    /// The least count of refusals that one of them may come after.
+    pub seen: Option<u64>,
     /// Their bytes, encoded and in order, behind room for the group's header.
     pub group: AlignedBuf,
 }
 
 impl Queue {
-    /// Puts an encoded save into the collecting round. Waits while that is full.
+    /// Puts an encoded save into the collecting round. Waits while that is full. With `seen`, it
+    /// is refused, here or with its round, once more rounds than that were refused.
     ///
     /// # Errors
-    /// [`Refusal`] if the queue is stopped.
-    pub fn push(&self, save: &[u8], blocking: bool) -> Result<(Ticket, Part), Refusal> {
+    /// [`Refusal`] if the queue is stopped, or more than `seen` rounds were refused.
+    pub fn push(
+        &self,
+        save: &[u8],
+        blocking: bool,
+        seen: Option<u64>,
+    ) -> Result<(Ticket, Part), Refusal> {
         let mut queue = self.collecting.lock().expect("no panic under this lock");
         while queue.stopped.is_none()
             && queue.saves > 0
@@ -128,6 +142,10 @@ impl Queue {
         if queue.stopping {
             return Err(Refusal::Closed);
         }
+        if self.is_behind(seen) {
+            return Err(Refusal::Behind);
+        }
+        queue.seen = queue.seen.into_iter().chain(seen).min();
         let ticket = Ticket::new(Arc::clone(&queue.round), u64::from(queue.saves));
         if queue.saves == 0 {
             queue.group.clear();
@@ -140,6 +158,21 @@ impl Queue {
         let part = if queue.led { Part::Follow } else { Part::Lead };
         queue.led = true;
         Ok((ticket, part))
+    }
+
+    /// Rounds that were refused.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Acquire)
+    }
+
+    /// A round is refused. Only the leader calls this, before it takes the next one.
+    pub fn count_refusal(&self) {
+        self.refusals.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether more rounds were refused than a save may come after.
+    pub fn is_behind(&self, seen: Option<u64>) -> bool {
+        seen.is_some_and(|seen| seen < self.refusals())
     }
 
     /// Saves in the collecting round, as far as can be told without the lock.
@@ -160,6 +193,7 @@ impl Queue {
         let taken = Taken {
             round: std::mem::take(&mut queue.round),
             saves: std::mem::take(&mut queue.saves),
+            seen: queue.seen.take(),
             group: std::mem::replace(&mut queue.group, spare()),
         };
         self.joined.store(0, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::format::snapshot::HEADER_LEN;
 use crate::format::{
     Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
 };
-use crate::format::{control, names};
+use crate::format::{control, guard, names};
 use crate::log::{Groups, Proofs};
 use std::collections::BTreeMap;
 use std::io;
@@ -200,6 +200,7 @@ impl Directory {
                 }
                 None => match TagName::parse(&entry.name).filter(|_| entry.regular) {
                     Some(tag) => found.tags.extend(look_at_tag(disk, tag, &entry)),
+                    None if entry.regular && guards(disk, &entry.name) => {}
                     None => found.strangers.push(entry.name),
                 },
             }
@@ -277,6 +278,14 @@ fn first_group(file: Arc<dyn File>, header: &SegmentHeader) -> Option<(GroupHead
     groups.look().ok()?;
     let group = groups.take();
     Some((group.header, group.seal()))
+}
+
+/// Whether it keeps Slurm's own slurmctld away, as a controller puts it beside its store.
+fn guards(disk: &dyn Disk, name: &str) -> bool {
+    // One byte more than ours has: a longer one is none.
+    let mut bytes = [0; guard::TEXT.len() + 1];
+    let mut read = || disk.open(name, Access::Read)?.read_at(&mut bytes, 0);
+    guard::NAMES.contains(&name) && read().is_ok_and(|len| guard::is_ours(&bytes[..len]))
 }
 
 pub(crate) fn read_control(disk: &dyn Disk) -> io::Result<ControlFacts> {

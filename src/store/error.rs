@@ -30,6 +30,9 @@ pub enum Refusal {
     /// be made. Saves work again once one is.
     #[error("no snapshot can be made, and memory for what changed since the last is full: {0}")]
     Backlog(String),
+    /// A save that was submitted before it, or beside it in the same group, was refused.
+    #[error("a save submitted before it was refused")]
+    Behind,
     /// A limit of the format.
     #[error(transparent)]
     Limit(#[from] BatchError),

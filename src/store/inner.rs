@@ -240,6 +240,10 @@ impl Inner {
         }
         let admitted = admitted.map_err(|why| SaveError::Refused(Refusal::Backlog(why)));
         let flushed = admitted.and_then(|_| self.flush(&mut appender, &mut taken));
+        if matches!(flushed, Err(SaveError::Refused(_))) {
+            // Before the lead is handed on: the next round sees it.
+            self.queue.count_refusal();
+        }
         appender.pace.learn(taken.saves, self.queue.joined(), started.elapsed());
         Some(FlushedRound { round: taken.round, saves: taken.saves, flushed })
     }
@@ -282,6 +286,9 @@ impl Inner {
     fn flush(&self, appender: &mut Appender, taken: &mut Taken) -> Result<Lsn, SaveError> {
         if let Some(refusal) = self.queue.stopped() {
             return Err(SaveError::Refused(refusal));
+        }
+        if self.queue.is_behind(taken.seen) {
+            return Err(SaveError::Refused(Refusal::Behind));
         }
         let group = std::mem::take(&mut taken.group);
         self.make_room(appender, group.len() - group::HEADER_LEN)?;
@@ -333,7 +340,7 @@ impl Inner {
     fn failed(&self, error: AppendError) -> SaveError {
         match error {
             AppendError::Room(error) => {
-                tracing::warn!(%error, "no room for saves");
+                // Told by whoever is refused: it may be thousands of times.
                 SaveError::Refused(Refusal::NoRoom(Arc::new(error)))
             }
             AppendError::Flush(error) => {

@@ -170,7 +170,8 @@ impl Store {
     pub fn save(&self, batch: Batch) -> Result<Lsn, SaveError> {
         self.check_tables(&batch)?;
         let save = batch.encode();
-        let (ticket, part) = self.inner.queue.push(&save, true).map_err(SaveError::Refused)?;
+        let (ticket, part) =
+            self.inner.queue.push(&save, true, None).map_err(SaveError::Refused)?;
         // Its bytes are in the group.
         drop(save);
         if part == Part::Lead || ticket.round().wait_to_lead() == Woken::Lead {
@@ -185,9 +186,33 @@ impl Store {
     /// # Errors
     /// [`SaveError::Refused`].
     pub fn submit(&self, batch: Batch) -> Result<Ticket, SaveError> {
+        self.put_on_its_way(batch, None)
+    }
+
+    /// As [`Store::submit`], for saves that rest on those before them: it is refused if one was
+    /// refused since [`Store::refusals`] was `seen`, so that none of a row is durable without those
+    /// that were submitted before it. Saves of others in the same group are refused with it.
+    ///
+    /// After a refusal: wait for every ticket of the row, ask for `refusals` again, and go on from
+    /// the state that is durable.
+    ///
+    /// # Errors
+    /// [`SaveError::Refused`], with [`Refusal::Behind`] at once or from the ticket.
+    pub fn submit_after(&self, batch: Batch, seen: u64) -> Result<Ticket, SaveError> {
+        self.put_on_its_way(batch, Some(seen))
+    }
+
+    /// Groups of saves that were refused since the store was opened.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.inner.queue.refusals()
+    }
+
+    fn put_on_its_way(&self, batch: Batch, seen: Option<u64>) -> Result<Ticket, SaveError> {
         self.check_tables(&batch)?;
         let save = batch.encode();
-        let (ticket, part) = self.inner.queue.push(&save, false).map_err(SaveError::Refused)?;
+        let (ticket, part) =
+            self.inner.queue.push(&save, false, seen).map_err(SaveError::Refused)?;
         match part {
             Part::Lead if self.inner.options.background => self.inner.queue.flusher.set(),
             Part::Lead => self.inner.lead(),

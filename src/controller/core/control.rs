@@ -1,30 +1,36 @@
-//! What users change of their jobs: cancel, change, requeue, suspend.
+//! What users and administrators do with jobs: cancel and signal, change, hold and release, queue
+//! again, stop and continue, bring to the top.
+//!
+//! - [`targets`]: which records a request means: `17`, `12_3`, `12_[1-4,9]`, `12_*`.
+//! - [`edit`]: the changes of one command, and what is answered about each part of an array.
+//! - the others: one kind of request each.
+//!
+//! Invariants: nobody but its owner and administrators changes a job; a part of a request that is
+//! refused changes nothing, and the parts of an array are answered one by one; a job that is not
+//! named does not change; jobs end and wait again by [`ending`](super::ending) alone.
 
-use crate::controller::core::{Outcome, Who, World};
-use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{JobDesc, KillRequest, Requeue, Suspend, TopJob};
+mod edit;
+mod kill;
+mod requeue;
+mod suspend;
+mod targets;
+mod top;
+mod update;
 
-/// Signals or cancels jobs.
-pub fn kill(_world: World<'_>, _request: &KillRequest, _who: &Who) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
+pub use kill::kill;
+pub use requeue::requeue;
+pub use suspend::suspend;
+pub use top::top;
+pub use update::update;
+
+use crate::controller::core::Who;
+use crate::controller::job::Job;
+use crate::slurm::wire::Unset;
+
+/// Whether somebody may do anything with a job.
+fn may(who: &Who, job: &Job) -> bool {
+    who.admin || (!who.uid.is_unset() && who.uid == job.spec.user_id)
 }
 
-/// Changes jobs.
-pub fn update(_world: World<'_>, _desc: &JobDesc, _who: &Who) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
-
-/// Queues jobs again.
-pub fn requeue(_world: World<'_>, _request: &Requeue, _who: &Who) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
-
-/// Stops jobs for a while, or lets them go on.
-pub fn suspend(_world: World<'_>, _request: &Suspend, _who: &Who) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
-
-/// Makes jobs the first of their user.
-pub fn top(_world: World<'_>, _request: &TopJob, _who: &Who) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
+#[cfg(test)]
+mod tests;

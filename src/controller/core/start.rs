@@ -1,12 +1,143 @@
 //! Jobs start.
+//!
+//! Invariants, whatever was proposed and however long ago: a core is never given twice, nor memory
+//! beyond what a node has; a node that takes no work gets none; a job starts only if nothing but room
+//! kept it waiting; a task of an array becomes a job of its own in the same save in which it starts.
 
-use crate::controller::core::{Outcome, Start, World};
-use crate::slurm::wire::Text;
-use crate::slurm::wire::constants::rc;
+use crate::controller::core::array::{Split, has as has_task, split};
+use crate::controller::core::ending::next;
+use crate::controller::core::ids::Ids;
+use crate::controller::core::{Effect, Outcome, Start, World, current, known};
+use crate::controller::job::{Course, Job, Share};
+use crate::controller::sched::cores::Cores;
+use crate::controller::sched::grid::{has, takes_work};
+use crate::controller::sched::layout::{Place, find, members, starts, time_limit};
+use crate::controller::sched::wait::wait;
+use crate::controller::state::Change;
+use crate::slurm::conf::Partition;
+use crate::slurm::wire::constants::{job as state, rc, reason};
+use crate::slurm::wire::{Text, Time, Unset};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Slurm's code for nodes that are in use.
+const NODES_BUSY: u32 = 2016;
+/// Slurm's code for nodes that do not belong to the partition.
+const NODES_NOT_IN_PARTITION: u32 = 2004;
+/// Slurm's code for a job that does not wait to be started.
+const NOT_PENDING: u32 = 2021;
 
 /// Starts a job, if it still waits and the room is still free.
-pub fn start(_world: World<'_>, _start: &Start) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
+pub fn start(world: World<'_>, start: &Start) -> Outcome {
+    match decide(world, start) {
+        Ok(outcome) => outcome,
+        Err(code) => Outcome::refused(code),
+    }
+}
+
+fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
+    let job = world.state.job(start.job).ok_or(rc::JOB)?;
+    let fits = match start.task {
+        Some(task) => has_task(&job.course.tasks, task),
+        None => !job.is_array(),
+    };
+    if !fits || !job.is_pending() || wait(world.state, job, world.now).is_some() {
+        return Err(NOT_PENDING);
+    }
+    let partition = partition_of(world, job, &start.partition)?;
+    let places = places(world, &partition, &start.shares)?;
+    check_room(world, &places, &start.shares)?;
+    let mut ids = Ids::of(world);
+    let (job, rest) = match start.task {
+        None => (Arc::clone(job), None),
+        Some(task) => {
+            let Split { task, rest } = split(job, task, &mut ids).ok_or(NOT_PENDING)?;
+            (task, rest)
+        }
+    };
+    let minutes = time_limit(&partition, job.course.time_limit.get().or(job.spec.time_limit.get()));
+    let running = next(&job, begun(world.now, &job, start, minutes));
+    let launch = Effect::Launch { job: running.id };
+    let changes = ids.change().into_iter().chain(rest.map(Change::Job));
+    Ok(Outcome::done(changes.chain([Change::Job(running)]).collect(), vec![launch]))
+}
+
+/// The partition, if the job may run in it and it starts jobs.
+fn partition_of(world: World<'_>, job: &Job, name: &Text) -> Result<Partition, u32> {
+    let list =
+        if job.spec.partition.is_empty() { &job.course.partition } else { &job.spec.partition };
+    let named = list.lossy().split(',').any(|one| one.trim().as_bytes() == name.bytes());
+    let mut all = current(world.conf, world.state).into_iter();
+    let found = all.find(|one| one.name.as_bytes() == name.bytes()).filter(|_| named);
+    found.filter(|partition| starts(partition.state)).ok_or(rc::PARTITION)
+}
+
+/// The nodes: the partition's, in order, none twice, and all of them take work.
+fn places(world: World<'_>, partition: &Partition, shares: &[Share]) -> Result<Vec<Place>, u32> {
+    let members = members(world.conf, partition);
+    let mut found = Vec::with_capacity(shares.len());
+    let mut before = None;
+    for share in shares {
+        let at = find(world.conf, &share.node).ok_or(rc::NODE)?;
+        if members.binary_search(&at).is_err() || before >= Some(at) {
+            return Err(NODES_NOT_IN_PARTITION);
+        }
+        let node = &world.conf.nodes[at];
+        if !takes_work(known(world.state, node).state) {
+            return Err(NODES_BUSY);
+        }
+        found.push(Place::of(node));
+        before = Some(at);
+    }
+    if found.is_empty() { Err(NODES_BUSY) } else { Ok(found) }
+}
+
+/// What is asked for is free: against the shares of every job that has something of these nodes.
+fn check_room(world: World<'_>, places: &[Place], shares: &[Share]) -> Result<(), u32> {
+    let mut left: HashMap<&Text, (Cores, u64)> = HashMap::new();
+    let mut others: HashSet<u32> = HashSet::new();
+    for (place, share) in places.iter().zip(shares) {
+        left.insert(&share.node, (place.usable.clone(), place.memory));
+        if let Some(load) = world.state.loads.get(&share.node) {
+            others.extend(load.running.iter().chain(&load.completing));
+        }
+    }
+    for job in others.iter().filter_map(|id| world.state.job(*id)) {
+        for share in job.course.shares.iter().filter(|share| has(job, &share.node)) {
+            if let Some((cores, memory)) = left.get_mut(&share.node) {
+                cores.remove(&Cores::of(&share.cores, share.cores.len()));
+                *memory = memory.saturating_sub(share.memory);
+            }
+        }
+    }
+    let fits = shares.iter().all(|share| {
+        let (cores, memory) = &left[&share.node];
+        let mut wanted = Cores::of(&share.cores, share.cores.len());
+        let some = wanted.count() > 0 && share.cpus > 0;
+        wanted.remove(cores);
+        some && wanted.count() == 0 && share.memory <= *memory
+    });
+    if fits { Ok(()) } else { Err(NODES_BUSY) }
+}
+
+fn begun(now: i64, job: &Job, start: &Start, minutes: u32) -> Course {
+    let end = if minutes == u32::INFINITE { 0 } else { now + i64::from(minutes) * 60 };
+    let or_now = |time: Time| if time.0 == 0 { Time(now) } else { time };
+    Course {
+        state: state::RUNNING,
+        reason: reason::NONE,
+        state_desc: Text::NONE,
+        start_time: Time(now),
+        end_time: Time(end),
+        eligible_time: or_now(job.course.eligible_time),
+        accrue_time: or_now(job.course.accrue_time),
+        time_limit: minutes,
+        partition: start.partition.clone(),
+        batch_host: start.shares[0].node.clone(),
+        shares: start.shares.clone(),
+        launches: job.course.launches + 1,
+        ..job.course.clone()
+    }
 }
 
 /// An agent has answered a launch.

@@ -103,6 +103,12 @@ impl Auth {
         }
     }
 
+    /// Whether making and checking credentials waits for a daemon.
+    #[must_use]
+    pub fn asks_daemon(&self) -> bool {
+        matches!(self, Auth::Munge(_))
+    }
+
     /// Makes the frame of a body, with its credential.
     ///
     /// # Errors

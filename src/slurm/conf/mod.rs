@@ -7,6 +7,7 @@
 
 mod fields;
 mod include;
+pub mod level;
 mod lines;
 mod mistake;
 mod nodes;

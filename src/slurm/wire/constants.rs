@@ -18,6 +18,8 @@ pub mod rc {
     pub const USER: u32 = 2010;
     /// Fewer nodes than one, or more at least than at most.
     pub const NODE_COUNT: u32 = 2006;
+    /// There is no script.
+    pub const NO_SCRIPT: u32 = 2009;
     /// The request cannot be met in this partition.
     pub const PARTITION_CONFIG: u32 = 2015;
     /// No such job.
@@ -206,6 +208,8 @@ pub mod reason {
     pub const CLEANING: u16 = 35;
     /// Its prolog runs.
     pub const PROLOG: u16 = 36;
+    /// The partition is not for the job's account.
+    pub const ACCOUNT: u16 = 38;
     /// What it waits for can never come.
     pub const DEPENDENCY_NEVER: u16 = 39;
     /// It was started too often.
@@ -218,6 +222,8 @@ pub mod reason {
     pub const PARTITION_CONFIG: u16 = 178;
     /// It ran out of memory.
     pub const OUT_OF_MEMORY: u16 = 181;
+    /// More memory of a node than the partition allows.
+    pub const NODE_MEMORY_LIMIT: u16 = 182;
 }
 
 /// Special steps of a job.

@@ -20,7 +20,7 @@ use crate::slurm::wire::tables::{
     EpilogDone, InfoRequest, Job, JobDesc, JobRequest, JobTimes, JobsRequest, KillJob, KillRequest,
     Launch, Listing, Node, NodeRequest, Partition, Prolog, PrologDone, Registered, Registration,
     Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step, StepDone,
-    StepsRequest, Submitted, Suspend, TopJob, UpdateNode, UpdatePartition, WillRun,
+    StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition, WillRun,
 };
 
 /// One line of the table.
@@ -188,6 +188,8 @@ messages! {
     5018 BatchDone(BatchDone), V22_05, SMALL_MAX;
     /// `scontrol requeue`.
     5023 Requeue(Requeue), V22_05, SMALL_MAX;
+    /// Tasks are to stop for a while, or to go on.
+    5031 SuspendTasks(SuspendTasks), V22_05, SMALL_MAX;
     /// `scancel`.
     5032 Kill(KillRequest), V22_05, SMALL_MAX;
     /// What came of each part of an array.

@@ -197,6 +197,14 @@ record! {
         signal: u16;
     }
 
+    /// Tasks of a job are to stop for a while (`op` 0), or to go on (1) (5031).
+    SuspendTasks {
+        indf_susp: u8;
+        job_core_spec: u16;
+        job_id: u32;
+        op: u16;
+    }
+
     /// What a job used: times, and arrays by counted resource.
     Usage {
         user_cpu_sec: u64;

@@ -15,7 +15,7 @@ mod submit;
 
 pub use agent::{
     AgentLoad, BatchDone, EpilogDone, KillJob, Launch, Prolog, PrologDone, Registered,
-    Registration, SignalTasks, StepDone, Tres, Usage,
+    Registration, SignalTasks, StepDone, SuspendTasks, Tres, Usage,
 };
 pub use config::{Config, JobDefault, Pair, PluginPairs};
 pub use control::{ControlStatus, InfoRequest, ReturnCode, ReturnMessage, Shutdown, Since, StepId};
@@ -94,6 +94,7 @@ pub fn all() -> Vec<(&'static str, &'static [Column])> {
         row::<PrologDone>(),
         row::<Prolog>(),
         row::<SignalTasks>(),
+        row::<SuspendTasks>(),
         row::<Usage>(),
         row::<Cred>(),
     ]

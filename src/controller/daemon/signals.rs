@@ -1,0 +1,76 @@
+//! Signals, with Slurm's meanings. Those that Slurm ignores are ignored.
+//!
+//! | signal | |
+//! |---|---|
+//! | SIGTERM, SIGINT | the end, in order |
+//! | SIGHUP | slurm.conf is read again |
+//! | SIGUSR2 | the log's levels are read again, and its file is opened anew |
+//! | SIGUSR1, SIGQUIT, SIGALRM, SIGTSTP, SIGXCPU, SIGPIPE | nothing |
+
+use crate::controller::daemon::notify;
+use crate::controller::log;
+use crate::controller::service::{End, Service};
+use crate::slurm::conf::Conf;
+use rustix::process::Signal as Number;
+use std::io;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// All that are watched.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    hangup: Signal,
+    usr2: Signal,
+    _ignored: Vec<Signal>,
+}
+
+impl Signals {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn watch() -> io::Result<Signals> {
+        let ignored = [Number::USR1, Number::QUIT, Number::ALARM, Number::TSTP, Number::XCPU];
+        let ignored = ignored.map(|number| signal(SignalKind::from_raw(number.as_raw())));
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            usr2: signal(SignalKind::user_defined2())?,
+            _ignored: ignored.into_iter().collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Does what they ask for, until the end.
+    pub async fn serve(mut self, service: Arc<Service>) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => break,
+                _ = self.int.recv() => break,
+                _ = self.hangup.recv() => {
+                    service.reconfigure().await;
+                }
+                _ = self.usr2.recv() => {
+                    let path = service.durable().0.path.clone();
+                    let _ = tokio::task::spawn_blocking(move || follow(&path)).await;
+                }
+            }
+        }
+        tracing::info!("terminate signal received");
+        notify::status("stopping: a signal asked for it");
+        service.stop(End::Asked);
+    }
+}
+
+/// As Slurm: of the file, only the log counts. With a mistake in it, the file is opened anew as the
+/// last one said.
+fn follow(path: &std::path::Path) {
+    match Conf::load(path) {
+        Ok(conf) => log::follow(&conf),
+        Err(error) => {
+            log::reopen();
+            tracing::error!("the log's levels stay: {error}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the scheduler knows of a cluster before any job: nodes by their place in slurm.conf, and
+//! partitions as queues with their members. It changes with slurm.conf and with partitions only.
+//!
+//! Invariant: places count as [`Conf::nodes`] does, everywhere in the scheduler.
+
+use crate::controller::core::current;
+use crate::controller::sched::cores::Cores;
+use crate::controller::state::State;
+use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, select_parameters};
+use crate::slurm::hostlist::{expand, natural};
+use crate::slurm::wire::Text;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+const CR_SOCKET: u16 = 0x2;
+const CR_CORE: u16 = 0x4;
+const CR_MEMORY: u16 = 0x10;
+const CORE_BLOCK: u16 = 0x1000;
+const LEAST_LOADED: u16 = 0x4000;
+
+/// What is given to jobs, and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Select {
+    /// Whole nodes only (select/linear).
+    pub whole: bool,
+    /// A core is given with all its threads.
+    pub by_core: bool,
+    /// A socket is given with all its cores.
+    pub by_socket: bool,
+    /// Memory is counted.
+    pub memory: bool,
+    /// Cores of one socket after the other, not of each in turn.
+    pub block: bool,
+    /// The least loaded nodes first.
+    pub least_loaded: bool,
+}
+
+impl Select {
+    fn of(conf: &Conf, partition: Option<&Partition>) -> Select {
+        let whole = conf.text("SelectType") == Some("select/linear");
+        let set = conf.text("SelectTypeParameters").and_then(|text| select_parameters(text).ok());
+        let cluster = set.unwrap_or(if whole { 0 } else { CR_CORE });
+        let own = partition.map_or(0, |partition| partition.select_parameters);
+        // A partition may say cores or sockets; what else there is, the cluster says.
+        let units = CR_SOCKET | CR_CORE;
+        let bits = if own & units == 0 { cluster } else { cluster & !units | own & units };
+        Select {
+            whole,
+            by_core: bits & CR_CORE != 0,
+            by_socket: bits & CR_SOCKET != 0,
+            memory: bits & CR_MEMORY != 0,
+            block: bits & CORE_BLOCK != 0,
+            least_loaded: bits & LEAST_LOADED != 0 || partition.is_some_and(|of| of.least_loaded),
+        }
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its name.
+    pub name: Text,
+    /// Cores of all sockets.
+    pub cores: u32,
+    /// Cores of a socket.
+    pub per_socket: u32,
+    /// CPUs that a core counts as.
+    pub threads: u32,
+    /// CPUs.
+    pub cpus: u32,
+    /// MiB for jobs.
+    pub memory: u64,
+    /// MiB.
+    pub tmp_disk: u32,
+    /// Lower ones are taken first.
+    pub weight: u32,
+    /// Its features.
+    pub features: Vec<String>,
+    /// Cores for jobs.
+    pub usable: Cores,
+}
+
+impl Place {
+    /// As slurm.conf has it.
+    #[must_use]
+    pub fn of(node: &Node) -> Place {
+        let cores = (u32::from(node.sockets) * u32::from(node.cores)).max(1);
+        let cpus = u32::from(node.cpus);
+        // As many CPUs as cores or sockets: threads are not told apart.
+        let threads = if cpus > cores { u32::from(node.threads) } else { 1 };
+        let mut usable = Cores::all(cores);
+        let kept = u32::from(node.core_spec_count).min(cores - 1);
+        (cores - kept..cores).for_each(|core| usable.cut(core));
+        let features = node.features.as_deref().unwrap_or("").split(',').map(str::trim);
+        Place {
+            name: node.name.as_str().into(),
+            cores,
+            per_socket: u32::from(node.cores).max(1),
+            threads,
+            cpus: cpus - (kept * threads).min(cpus),
+            memory: node.real_memory.saturating_sub(node.mem_spec_limit),
+            tmp_disk: node.tmp_disk,
+            weight: node.weight,
+            features: features.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            usable,
+        }
+    }
+
+    /// How many sockets there are.
+    #[must_use]
+    pub fn sockets(&self) -> u32 {
+        self.cores.div_ceil(self.per_socket)
+    }
+}
+
+/// A partition.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// What is said of it.
+    pub partition: Partition,
+    /// Its nodes, ascending.
+    pub members: Vec<usize>,
+    /// The same, by place.
+    pub has: Vec<bool>,
+    /// What is given here.
+    pub select: Select,
+}
+
+/// Whether a partition starts jobs.
+#[must_use]
+pub fn starts(state: PartitionState) -> bool {
+    matches!(state, PartitionState::Up | PartitionState::Drain)
+}
+
+/// Minutes that a job has in a partition: what it asks for, unless that is nothing or too much.
+#[must_use]
+pub fn time_limit(partition: &Partition, asked: Option<u32>) -> u32 {
+    match asked {
+        Some(asked) if asked <= partition.max_time => asked,
+        _ => partition.default_time.unwrap_or(partition.max_time),
+    }
+}
+
+/// The place of a node, by its name.
+#[must_use]
+pub fn find(conf: &Conf, name: &Text) -> Option<usize> {
+    let name = name.as_str()?;
+    conf.nodes.binary_search_by(|node| natural(&node.name, name)).ok()
+}
+
+/// The nodes of a partition, ascending.
+#[must_use]
+pub fn members<'a>(conf: &'a Conf, partition: &Partition) -> Cow<'a, [usize]> {
+    let same = |other: &Partition| other.name == partition.name && other.nodes == partition.nodes;
+    if let Some(at) = conf.partitions.iter().position(same) {
+        return Cow::Borrowed(conf.members(at));
+    }
+    let list = partition.nodes.as_deref().unwrap_or("");
+    if list.eq_ignore_ascii_case("ALL") {
+        return (0..conf.nodes.len()).collect();
+    }
+    let names = expand(list).unwrap_or_default();
+    let mut found: Vec<usize> =
+        names.iter().filter_map(|name| find(conf, &name.as_str().into())).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into()
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The nodes, in the order of slurm.conf's.
+    pub nodes: Vec<Place>,
+    /// The partitions.
+    pub queues: Vec<Queue>,
+    /// Memory of jobs that ask for none, where the partition says nothing.
+    pub def_mem: Memory,
+    places: HashMap<Text, usize>,
+    names: HashMap<Text, usize>,
+}
+
+impl Layout {
+    /// From the configuration, and what was changed of partitions.
+    #[must_use]
+    pub fn of(conf: &Conf, state: &State) -> Layout {
+        let nodes: Vec<Place> = conf.nodes.iter().map(Place::of).collect();
+        let places: HashMap<Text, usize> =
+            nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
+        let partitions = current(conf, state).into_iter();
+        let queues: Vec<Queue> = partitions.map(|partition| queue(conf, partition)).collect();
+        let names = queues.iter().enumerate();
+        let names = names.map(|(at, queue)| (queue.partition.name.as_str().into(), at)).collect();
+        let of_cpu = conf.number("DefMemPerCPU");
+        let of_node = conf.number("DefMemPerNode");
+        let def_mem = match (of_cpu, of_node) {
+            (cpu, _) if cpu != 0 && cpu != u64::MAX => Memory::PerCpu(cpu),
+            (_, node) if node != 0 && node != u64::MAX => Memory::PerNode(node),
+            _ => Memory::Unlimited,
+        };
+        Layout { nodes, queues, def_mem, places, names }
+    }
+
+    /// A node by its name.
+    #[must_use]
+    pub fn place(&self, name: &Text) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    /// A partition by its name.
+    #[must_use]
+    pub fn queue(&self, name: &Text) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    /// The nodes of a list of names; `None`: one of them is not there.
+    #[must_use]
+    pub fn listed(&self, names: &Text) -> Option<Vec<usize>> {
+        let names = expand(names.as_str()?).ok()?;
+        let mut found: Vec<usize> =
+            names.iter().map(|name| self.place(&name.as_str().into())).collect::<Option<_>>()?;
+        found.sort_unstable();
+        found.dedup();
+        Some(found)
+    }
+}
+
+fn queue(conf: &Conf, partition: Partition) -> Queue {
+    let members = members(conf, &partition).into_owned();
+    let mut has = vec![false; conf.nodes.len()];
+    members.iter().for_each(|at| has[*at] = true);
+    let select = Select::of(conf, Some(&partition));
+    Queue { partition, members, has, select }
+}

@@ -1,0 +1,135 @@
+//! How many CPUs a node has for a job.
+//!
+//! Invariant: of what is offered, any smaller number of CPUs in whole tasks can be had, too.
+
+use crate::controller::sched::features::Features;
+use crate::controller::sched::grid::Room;
+use crate::controller::sched::layout::{Layout, Place, Select};
+use crate::controller::sched::need::{Need, Wanted};
+use crate::slurm::wire::Text;
+
+/// What a need comes to on the nodes of a cluster: worked out once for all nodes.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    features: Option<Features>,
+    /// Nodes that the job must have, ascending.
+    pub required: Vec<usize>,
+    excluded: Vec<usize>,
+}
+
+impl Terms {
+    /// `None`: there is a node, or an expression, that nobody knows.
+    #[must_use]
+    pub fn of(need: &Need, layout: &Layout) -> Option<Terms> {
+        let nodes =
+            |list: &Text| if list.is_empty() { Some(Vec::new()) } else { layout.listed(list) };
+        let features = match need.features.as_str().filter(|text| !text.is_empty()) {
+            Some(text) => Some(Features::parse(text)?),
+            None => None,
+        };
+        let (required, excluded) = (nodes(&need.required)?, nodes(&need.excluded)?);
+        Some(Terms { features, required, excluded })
+    }
+
+    /// Whether a node, all of it free, would be of the right kind.
+    #[must_use]
+    pub fn suits(&self, need: &Need, select: Select, at: usize, place: &Place) -> bool {
+        let features =
+            self.features.as_ref().is_none_or(|wanted| wanted.are_met_by(&place.features));
+        let memory = match need.memory {
+            Wanted::PerNode(mebibytes) => mebibytes <= place.memory,
+            Wanted::PerCpu(mebibytes) => select.memory || mebibytes <= place.memory,
+            Wanted::All => true,
+        };
+        features
+            && memory
+            && need.tmp_disk <= place.tmp_disk
+            && self.excluded.binary_search(&at).is_err()
+    }
+}
+
+/// CPUs of one core that a job uses.
+#[must_use]
+pub fn per_core(need: &Need, place: &Place) -> u32 {
+    place.threads.min(need.cpus_per_core).max(1)
+}
+
+/// How many CPUs `room` has for a job; 0: none. `most`: no more than so many.
+#[must_use]
+pub fn offer(need: &Need, select: Select, place: &Place, room: &Room, most: u32) -> u32 {
+    if !room.up || room.count == 0 || need.exclusive && !room.is_idle() {
+        return 0;
+    }
+    let per_core = per_core(need, place);
+    let cores = if need.sockets > 1 || need.socket_cores > 1 || select.by_socket {
+        by_sockets(need, select, place, room)
+    } else {
+        room.count
+    };
+    let (mut cpus, all) = (cores * per_core, cores * place.threads);
+    if need.exclusive && all > most {
+        return 0;
+    }
+    cpus = cpus.min(most);
+    if let Some(fit) = by_memory(need, select, place, room, per_core) {
+        if need.exclusive && fit < cpus {
+            return 0;
+        }
+        cpus = cpus.min(fit);
+    }
+    if need.overcommit {
+        return if cpus < need.node_cpus { 0 } else { cpus };
+    }
+    let tasks = cpus / need.cpus_per_task;
+    if tasks < need.tasks_per_node.max(least_tasks(need)) || cpus < need.node_cpus {
+        return 0;
+    }
+    if need.exclusive {
+        return cpus;
+    }
+    let tasks = if need.tasks_per_node > 0 { tasks.min(need.tasks_per_node) } else { tasks };
+    tasks * need.cpus_per_task
+}
+
+/// Tasks that must fit on each node.
+fn least_tasks(need: &Need) -> u32 {
+    if need.max_nodes == Some(1) && need.tasks > 0 { need.tasks } else { 1 }
+}
+
+/// Free cores on the sockets that will do.
+fn by_sockets(need: &Need, select: Select, place: &Place, room: &Room) -> u32 {
+    let (mut cores, mut sockets) = (0, 0);
+    for socket in 0..place.sockets() {
+        let range = place.per_socket * socket..(place.per_socket * (socket + 1)).min(place.cores);
+        let usable = range.clone().filter(|core| place.usable.has(*core)).count();
+        let free = range.filter(|core| room.free.has(*core)).count();
+        let free = if select.by_socket && free < usable { 0 } else { free };
+        let free = u32::try_from(free).expect("cores of a node");
+        if free >= need.socket_cores && free > 0 {
+            (cores, sockets) = (cores + free, sockets + 1);
+        }
+    }
+    if sockets < need.sockets { 0 } else { cores }
+}
+
+/// CPUs that memory is there for; `None`: as many as there are.
+fn by_memory(
+    need: &Need,
+    select: Select,
+    place: &Place,
+    room: &Room,
+    per_core: u32,
+) -> Option<u32> {
+    if !select.memory {
+        return None;
+    }
+    match need.memory {
+        Wanted::All => (room.memory < place.memory).then_some(0),
+        Wanted::PerNode(mebibytes) => (room.memory < mebibytes).then_some(0),
+        Wanted::PerCpu(mebibytes) => {
+            let fit = u32::try_from(room.memory / mebibytes.max(1)).unwrap_or(u32::MAX);
+            let unit = if select.by_core || select.by_socket { per_core } else { 1 };
+            Some(fit / unit * unit)
+        }
+    }
+}

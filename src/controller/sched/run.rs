@@ -1,0 +1,107 @@
+//! When passes happen: soon after something changed, when a begin time comes, and every
+//! `sched_interval` (60 s) anyway.
+//!
+//! Invariants: no request waits for a pass; passes take at most half of the time, however fast things
+//! change; what rings during a pass is not forgotten.
+
+use crate::controller::core::Command;
+use crate::controller::sched::layout::Layout;
+use crate::controller::sched::pass::{Found, pass};
+use crate::controller::service::{Service, now};
+use crate::controller::state::State;
+use crate::slurm::conf::Conf;
+use crate::slurm::wire::Message;
+use crate::slurm::wire::constants::rc;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+/// How many starts are under way at once: others who want something come in between.
+const AT_ONCE: usize = 64;
+
+/// Rings when the scheduler may find something.
+#[derive(Clone, Debug, Default)]
+pub struct Bell(Arc<Notify>);
+
+impl Bell {
+    /// Something has changed.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// The value of `name=number` in SchedulerParameters.
+fn parameter(conf: &Conf, name: &str) -> Option<u64> {
+    let text = conf.text("SchedulerParameters")?;
+    let mut pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
+    found.1.trim().parse().ok()
+}
+
+/// Runs passes until it is aborted.
+pub async fn run(service: Arc<Service>, bell: Bell) {
+    loop {
+        let begun = Instant::now();
+        let (conf, found) = one(&service).await;
+        let took = begun.elapsed();
+        let interval = Duration::from_secs(parameter(&conf, "sched_interval").unwrap_or(60).max(1));
+        let gap = Duration::from_micros(parameter(&conf, "sched_min_interval").unwrap_or(2));
+        sleep(gap.max(took)).await;
+        let time = found.next.map_or(interval, |time| until(time).min(interval));
+        tokio::select! {
+            () = bell.0.notified() => {}
+            () = sleep(time) => {}
+        }
+    }
+}
+
+/// How long it is to a time.
+fn until(time: i64) -> Duration {
+    Duration::from_secs(u64::try_from(time - now()).unwrap_or(0)) + Duration::from_millis(10)
+}
+
+async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
+    let looking = Arc::clone(service);
+    let done = spawn_blocking(move || {
+        let (conf, state): (Arc<Conf>, State) = looking.working();
+        let layout = Layout::of(&conf, &state);
+        let mut found = pass(&conf, &state, &layout, now());
+        looking.board().write(std::mem::take(&mut found.forecasts), now());
+        (conf, found)
+    });
+    let (conf, mut found) = done.await.expect("a pass does not panic");
+    let mut starts = std::mem::take(&mut found.starts).into_iter().peekable();
+    while starts.peek().is_some() {
+        let some = starts.by_ref().take(AT_ONCE);
+        let commands = some.map(|start| service.command(Command::Start { start: Box::new(start) }));
+        if in_order(commands.map(Box::pin).collect()).await > 0 {
+            // Something was faster, or saves do not get through: another look, not at once.
+            found.next = Some(now() + 1);
+        }
+    }
+    (conf, found)
+}
+
+/// Commands in the order in which they are given, several under way: what one finds, those before it
+/// have done. How many were refused.
+async fn in_order<F: Future<Output = Message> + Unpin>(mut commands: Vec<F>) -> usize {
+    let mut refused = 0;
+    poll_fn(|context| {
+        // Done ones go; the others are asked in their order, so that they are sent in it.
+        commands.retain_mut(|command| match Pin::new(command).poll(context) {
+            Poll::Ready(reply) => {
+                refused += usize::from(reply != Message::code(rc::OK));
+                false
+            }
+            Poll::Pending => true,
+        });
+        if commands.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    refused
+}

@@ -1,0 +1,187 @@
+//! What a job gets of each of its nodes: tasks are spread over them, and cores taken for the tasks.
+//!
+//! As Slurm's cons_tres: a task on each node first, then core by core to each node in turn; the
+//! cores of a node from each socket in turn, or of one socket after the other, as configured; a task
+//! of several CPUs on one socket where it fits.
+//!
+//! Invariants: only free cores are given; a core is given whole, unless CPUs are what is counted;
+//! every node gets a core at least.
+
+use crate::controller::job::Share;
+use crate::controller::sched::cores::Cores;
+use crate::controller::sched::grid::Room;
+use crate::controller::sched::layout::{Place, Select};
+use crate::controller::sched::need::{Need, Wanted};
+use crate::controller::sched::offer::per_core;
+
+/// One node of those that were chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    /// The node.
+    pub place: &'a Place,
+    /// What is free there.
+    pub room: &'a Room,
+    /// Most CPUs to take.
+    pub most: u32,
+}
+
+/// The shares of a job. `None`: its tasks do not fit after all.
+#[must_use]
+pub fn shares(need: &Need, select: Select, chosen: &[Chosen<'_>]) -> Option<Vec<Share>> {
+    if need.exclusive {
+        return Some(chosen.iter().map(|node| whole(need, select, node)).collect());
+    }
+    let cpus = spread(need, chosen)?;
+    let shares = chosen.iter().zip(cpus).map(|(node, cpus)| part(need, select, node, cpus));
+    shares.collect()
+}
+
+fn whole(need: &Need, select: Select, node: &Chosen<'_>) -> Share {
+    let Chosen { place, room, .. } = node;
+    let memory = memory(need, select, place, place.cpus);
+    let cpus = u16::try_from(place.cpus).expect("16 bits in slurm.conf");
+    Share { node: place.name.clone(), cpus, memory, cores: room.free.bits(place.cores) }
+}
+
+/// MiB of a node for so many CPUs.
+fn memory(need: &Need, select: Select, place: &Place, cpus: u32) -> u64 {
+    match need.memory {
+        _ if !select.memory => 0,
+        Wanted::All => place.memory,
+        Wanted::PerNode(mebibytes) => mebibytes,
+        Wanted::PerCpu(mebibytes) => mebibytes.saturating_mul(cpus.into()),
+    }
+}
+
+/// CPUs for the tasks of each node.
+fn spread(need: &Need, chosen: &[Chosen<'_>]) -> Option<Vec<u32>> {
+    let nodes = u32::try_from(chosen.len()).ok()?;
+    if need.overcommit {
+        return Some(chosen.iter().map(|node| need.cpus_per_task.min(node.most)).collect());
+    }
+    let per_node = need.tasks_per_node.max(1) * nodes;
+    let cpus = per_node.max(need.min_cpus).max(nodes * need.node_cpus);
+    let tasks = match (need.cpus_per_task, need.tasks_per_node) {
+        (1, _) => cpus,
+        (_, 0) => (cpus / need.cpus_per_task).max(1),
+        (_, on_each) => on_each * nodes,
+    };
+    let mut given: Vec<u32> = chosen.iter().map(|_| need.cpus_per_task).collect();
+    let mut left = tasks.saturating_sub(nodes);
+    let fits = |given: &[u32], at: usize| {
+        let on_it = given[at] / need.cpus_per_task;
+        let limit = need.tasks_per_node == 0 || on_it < need.tasks_per_node;
+        limit && given[at] + need.cpus_per_task <= chosen[at].most
+    };
+    // What is left of cores that are taken anyway goes first.
+    for at in 0..chosen.len() {
+        let threads = chosen[at].place.threads;
+        let rest = (threads - given[at] % threads) % threads / need.cpus_per_task;
+        for _ in 0..rest {
+            if left > 0 && fits(&given, at) {
+                (given[at], left) = (given[at] + need.cpus_per_task, left - 1);
+            }
+        }
+    }
+    while left > 0 {
+        let before = left;
+        for at in 0..chosen.len() {
+            for _ in 0..(chosen[at].place.threads / need.cpus_per_task).max(1) {
+                if left > 0 && fits(&given, at) {
+                    (given[at], left) = (given[at] + need.cpus_per_task, left - 1);
+                }
+            }
+        }
+        if left == before {
+            return None;
+        }
+    }
+    Some(given)
+}
+
+fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Share> {
+    let Chosen { place, room, .. } = node;
+    let used = per_core(need, place);
+    let wanted = cpus.div_ceil(used);
+    let mut sockets = Sockets::of(select, place, room);
+    let block = need.block.unwrap_or(select.block);
+    let mut cores = Cores::none(place.cores);
+    if !block && need.cpus_per_task > 1 {
+        sockets.pack(need.cpus_per_task.div_ceil(used), wanted, &mut cores);
+    }
+    sockets.fill(block, wanted, &mut cores);
+    if cores.count() < wanted {
+        return None;
+    }
+    if select.by_socket {
+        sockets.complete(&mut cores);
+    }
+    let given =
+        if select.by_core || select.by_socket { cores.count() * place.threads } else { cpus };
+    let counted = if select.by_core || select.by_socket { cores.count() * used } else { cpus };
+    Some(Share {
+        node: place.name.clone(),
+        cpus: u16::try_from(given).ok()?,
+        memory: memory(need, select, place, counted),
+        cores: cores.bits(place.cores),
+    })
+}
+
+/// Free cores by socket, the lowest last.
+struct Sockets {
+    per_socket: u32,
+    free: Vec<Vec<u32>>,
+}
+
+impl Sockets {
+    fn of(select: Select, place: &Place, room: &Room) -> Sockets {
+        let per_socket = place.per_socket;
+        let mut free = vec![Vec::new(); place.sockets() as usize];
+        let mut usable = vec![0; free.len()];
+        for core in (0..place.cores).rev() {
+            let socket = (core / per_socket) as usize;
+            usable[socket] += usize::from(place.usable.has(core));
+            if room.free.has(core) {
+                free[socket].push(core);
+            }
+        }
+        if select.by_socket {
+            let sockets = free.iter_mut().zip(usable);
+            sockets.filter(|(free, all)| free.len() < *all).for_each(|(free, _)| free.clear());
+        }
+        Sockets { per_socket, free }
+    }
+
+    /// Tasks of so many cores each, none of them on two sockets.
+    fn pack(&mut self, task: u32, wanted: u32, cores: &mut Cores) {
+        for free in &mut self.free {
+            while cores.count() + task <= wanted && free.len() >= task as usize {
+                free.split_off(free.len() - task as usize).into_iter().for_each(|c| cores.put(c));
+            }
+        }
+    }
+
+    /// What is still wanted.
+    fn fill(&mut self, block: bool, wanted: u32, cores: &mut Cores) {
+        let mut left = wanted.saturating_sub(cores.count());
+        while left > 0 && self.free.iter().any(|free| !free.is_empty()) {
+            for free in &mut self.free {
+                let once = if block { left } else { left.min(1) };
+                for core in (0..once).map_while(|_| free.pop()) {
+                    cores.put(core);
+                    left -= 1;
+                }
+            }
+        }
+    }
+
+    /// All that is left of the sockets in use.
+    fn complete(&mut self, cores: &mut Cores) {
+        let used: Vec<u32> = cores.iter().map(|core| core / self.per_socket).collect();
+        for core in self.free.iter().flatten() {
+            if used.contains(&(core / self.per_socket)) {
+                cores.put(*core);
+            }
+        }
+    }
+}
