@@ -101,6 +101,8 @@ pub fn drain(setup: &Setup, reason: &str, patience: Patience) -> Result<(), Stri
         node_state: node::DRAIN,
         reason: if keeps { Text::NONE } else { reason.into() },
         reason_uid: rustix::process::geteuid().as_raw(),
+        // As clients send it: 0 leaves it as it is, and "not set" ends Slurm's own controller.
+        cpu_bind: 0,
         ..UpdateNode::unset()
     };
     let answer = controllers::ask(setup, &Message::UpdateNode(Box::new(update)), patience)?;

@@ -222,6 +222,7 @@ fn serve(agent: &Arc<Agent>, mut stream: TcpStream) {
         Message::AbortJob(kill) => ending::end(agent, *kill, Kind::Abort, answer),
         Message::SignalTasks(tasks) => answer(ending::signal(agent, from, &tasks, false)),
         Message::TerminateTasks(tasks) => answer(ending::signal(agent, from, &tasks, true)),
+        Message::SuspendTasks(tasks) => answer(ending::suspend(agent, tasks.job_id, tasks.op)),
         Message::Suspend(suspend) => answer(ending::suspend(agent, suspend.job_id, suspend.op)),
         other => {
             info!("message {} is not for an agent", other.row().name);

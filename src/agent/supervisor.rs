@@ -308,12 +308,18 @@ impl Supervisor {
     }
 
     fn signal(&mut self, number: i32, whom: Whom) {
-        let Some(task) = &self.task else {
+        if self.task.is_none() {
             // Before it has begun: it will not.
             self.forgotten |=
                 self.ended.is_none() && matches!(number, libc::SIGTERM | libc::SIGKILL);
             return;
-        };
+        }
+        if let (Ok(why), true) =
+            (u16::try_from(number), matches!(number, libc::SIGTERM | libc::SIGKILL))
+        {
+            self.tell(why);
+        }
+        let Some(task) = &self.task else { return };
         match whom {
             Whom::Script => tree::send(&task.descriptor, number),
             Whom::Group => {

@@ -33,9 +33,10 @@ fn an_agent_that_is_killed_finds_its_jobs_again_and_their_ends() {
     kill(agent);
     // This one ends while there is no agent: its supervisor reports it by itself.
     fs::write(lab.path("out").join(format!("go-{first}")), "").unwrap();
-    assert_eq!(lab.ended(first), pair("FAILED", "5:0"));
+    until("its end is told", || lab.field(&first.to_string(), "ExitCode") == "5:0");
     let agent = lab.agent(Path::new(OURS), "n1");
     assert!(lives(pids[1].parse().unwrap()), "{}", lab.log("n1"));
+    assert_eq!(lab.ended(first), pair("FAILED", "5:0"));
     assert_eq!(lab.field(&second.to_string(), "JobState"), "RUNNING");
     fs::write(lab.path("out").join(format!("go-{second}")), "").unwrap();
     assert_eq!(lab.ended(second), pair("FAILED", "5:0"));

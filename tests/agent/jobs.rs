@@ -175,7 +175,7 @@ fn a_requeued_job_runs_again_and_knows_it() {
     let said = lab.out(format!("q-{job}"));
     assert!(said.contains("DUE TO JOB REQUEUE ***"), "{said}");
     let runs: Vec<&str> = said.lines().filter(|line| line.starts_with("run")).collect();
-    assert_eq!(runs, ["run ", "run 1"]);
+    assert_eq!(runs, ["run", "run 1"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Lab {
              SlurmctldLogFile={dir}/ctld.log\nSlurmctldDebug=debug\n\
              ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nReturnToService=2\n\
              MailProg=/bin/true\nSlurmdParameters=config_overrides\nKillWait=5\n\
-             MessageTimeout=20\nInactiveLimit=0\n\
+             MessageTimeout=20\nFirstJobId=710001\n\
              SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1\n\
              NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={one} CPUs=16\n\
              NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={two} CPUs=16\n\
