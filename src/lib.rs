@@ -17,6 +17,8 @@ pub mod store;
 
 #[cfg(feature = "agent")]
 pub mod agent;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "controller")]
 pub mod controller;
 #[cfg(feature = "cli")]

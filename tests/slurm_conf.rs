@@ -9,6 +9,7 @@ use proptest::test_runner::TestRunner;
 use statedir::slurm::conf::Conf;
 use statedir::slurm::conf::parameters::{Kind, PARAMETERS};
 use statedir::slurm::hostlist::{compress, expand};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -132,6 +133,20 @@ fn names_are_compressed_as_slurm_does() {
     }
 }
 
+/// A word that the parameter knows.
+fn fitting(name: &str) -> &'static str {
+    match name {
+        "AccountingStorageEnforce" => "limits",
+        "DebugFlags" => "Steps",
+        "PreemptExemptTime" => "1",
+        "PriorityUsageResetPeriod" => "NOW",
+        "PrologFlags" => "Alloc",
+        "TaskPluginParam" => "cores",
+        "SlurmctldDebug" | "SlurmctldSyslogDebug" | "SlurmdDebug" | "SlurmdSyslogDebug" => "info",
+        _ => "x",
+    }
+}
+
 /// Every row of the table, one by one where its value has a kind.
 #[test]
 fn every_parameter_is_one_of_the_real_slurm() {
@@ -142,7 +157,7 @@ fn every_parameter_is_one_of_the_real_slurm() {
     let all: String = texts
         .map(|row| match row.name {
             "SlurmctldPort" => "SlurmctldPort=6817-6818\n".to_owned(),
-            name => format!("{name}=x\n"),
+            name => format!("{name}={}\n", fitting(name)),
         })
         .collect();
     scontrol.configure(&all);
@@ -202,4 +217,69 @@ fn what_the_real_parser_takes_is_taken_and_what_it_refuses_is_refused() {
         let ours = ours(&scontrol);
         assert_eq!(ours.is_ok(), taken, "{text}: {ours:?}");
     }
+}
+
+/// Clients look at words when they are about to ask a controller, of which there is none.
+#[test]
+fn words_that_real_clients_refuse_are_refused_and_no_others() {
+    let test = "words_that_real_clients_refuse_are_refused_and_no_others";
+    let Some(scontrol) = Scontrol::find(test) else { return };
+    for text in [
+        "PrologFlags=never",
+        "PrologFlags=NoHold,X11",
+        "PrologFlags=Alloc,,Contain",
+        "DebugFlags=Nonsense",
+        "DebugFlags=steps,Agent",
+        "TaskPluginParam=foo",
+        "TaskPluginParam=cores,sockets",
+        "TaskPluginParam=verbose,autobind=cores",
+        "ReconfigFlags=x",
+        "PreemptExemptTime=soon",
+        "PreemptExemptTime=1-0",
+        "PriorityUsageResetPeriod=x",
+        "AccountingStorageEnforce=x",
+        "SlurmctldDebug=loud",
+        "SlurmctldDebug=11",
+        "SlurmdDebug=12",
+        "SlurmctldSyslogDebug=x",
+        "CpuFreqDef=x",
+        "CpuFreqGovernors=x",
+        "HealthCheckNodeState=x",
+        "LogTimeFormat=x",
+        "PrivateData=x",
+    ] {
+        scontrol.configure(&format!("SlurmctldPort=1\n{text}\n"));
+        let mut ping = Command::new(&scontrol.program);
+        let output = ping.arg("ping").env("SLURM_CONF", scontrol.conf()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let taken = !stderr.contains("fatal");
+        let ours = ours(&scontrol);
+        assert_eq!(ours.is_ok(), taken, "{text}: {ours:?} {stderr}");
+    }
+}
+
+/// Every word that Debian's slurm.conf(5) prints bold is a parameter here if, and only if, the
+/// real parser knows it.
+#[test]
+fn every_parameter_of_the_manual_is_known() {
+    let test = "every_parameter_of_the_manual_is_known";
+    let Some(scontrol) = Scontrol::find(test) else { return };
+    let Some(gzip) = programs::find("gzip", test) else { return };
+    let Some(manual) = programs::file("/usr/share/man/man5/slurm.conf.5.gz", test) else { return };
+    let output = Command::new(gzip).args(["-dc"]).arg(manual).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let bold = text.lines().filter_map(|line| line.strip_prefix("\\fB")?.split_once("\\fR"));
+    let word = |name: &&str| name.len() > 2 && name.chars().all(|c| c.is_ascii_alphanumeric());
+    let words: BTreeSet<&str> = bold.map(|(name, _)| name).filter(word).collect();
+    let mut seen = 0;
+    for word in words {
+        scontrol.configure(&format!("{word}=1\n"));
+        let (_, stderr) = scontrol.show("hostnames", "n1");
+        // FrontendName is for another build of Slurm.
+        let known = !stderr.contains("unrecognized key") && !stderr.contains("front-end");
+        let told = ours(&scontrol).err().unwrap_or_default();
+        assert_eq!(!told.contains("is no parameter"), known, "{word}: {told} {stderr}");
+        seen += usize::from(known);
+    }
+    assert!(seen > 150, "{seen} were found");
 }

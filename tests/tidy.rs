@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
@@ -14,6 +14,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("export", &["base", "disk", "format", "snapshot", "store"]),
     ("slurm", &["base", "disk"]),
     ("agent", &["base", "disk", "slurm"]),
+    ("client", &["base", "disk", "slurm"]),
     // Errors of the lower layers are named where a request comes to them.
     ("controller", &["base", "disk", "format", "slurm", "snapshot", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the

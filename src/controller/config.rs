@@ -2,7 +2,7 @@
 
 use crate::controller::inform::{cluster_preempt_mode, select_plugin};
 use crate::controller::memory;
-use crate::slurm::conf::{Conf, minutes, select_parameters};
+use crate::slurm::conf::{Conf, level, minutes, select_parameters};
 use crate::slurm::wire::constants::select;
 use crate::slurm::wire::tables::Config;
 use crate::slurm::wire::{Text, Time, Unset};
@@ -10,16 +10,13 @@ use crate::slurm::wire::{Text, Time, Unset};
 /// The release whose protocol this is; clients show it as the controller's.
 pub const VERSION: &str = "22.05.8";
 
-/// OnDemand, Performance and UserSpace: Slurm's default.
-const GOVERNORS: u32 = 0x8680_0000;
-/// Health checks run on every node.
-const HEALTH_ANY: u16 = 0xf;
-
+const OVERRIDES: u32 = 1;
 const NO_ROOT_JOBS: u32 = 1 << 2;
 const SPEC_RESOURCES: u32 = 1 << 3;
 const PAM: u32 = 1 << 4;
 const WCKEYS: u32 = 1 << 5;
 const IPV4: u32 = 1 << 6;
+const IPV6: u32 = 1 << 7;
 const CR_CORE: u16 = 0x4;
 /// A log level that is not set.
 const NO_LEVEL: u16 = 10;
@@ -33,6 +30,8 @@ pub struct Facts {
     pub started: i64,
     /// What this host is called.
     pub own_name: String,
+    /// The id of the next job.
+    pub next_job_id: u32,
     /// The uid of SlurmUser.
     pub slurm_user: u32,
     /// The uid of SlurmdUser.
@@ -69,7 +68,38 @@ fn conf_flags(conf: &Conf) -> u32 {
         ("UsePAM", PAM),
         ("TrackWCKey", WCKEYS),
     ];
-    flags.into_iter().filter(|(name, _)| conf.flag(name)).fold(IPV4, |sum, (_, flag)| sum | flag)
+    let has = |name: &str, word: &str| {
+        conf.text(name).is_some_and(|text| text.to_ascii_lowercase().contains(word))
+    };
+    let enforced = conf.text("AccountingStorageEnforce").unwrap_or("").to_ascii_lowercase();
+    let words = [
+        (has("SlurmdParameters", "config_override"), OVERRIDES),
+        (!has("CommunicationParameters", "disableipv4"), IPV4),
+        (has("CommunicationParameters", "enableipv6"), IPV6),
+        (enforced.split(',').any(|word| ["wckeys", "all"].contains(&word)), WCKEYS),
+    ];
+    let flags = flags.into_iter().map(|(name, flag)| (conf.flag(name), flag)).chain(words);
+    let stored = u32::try_from(conf.bits("AccountingStoreFlags")).expect("three low bits");
+    flags.filter(|(is, _)| *is).fold(stored, |sum, (_, flag)| sum | flag)
+}
+
+/// Bits of words, of which the protocol has 16.
+fn bits16(conf: &Conf, name: &str) -> u16 {
+    u16::try_from(conf.bits(name)).expect("as wide as in the table of words")
+}
+
+/// The same, of which it has 32.
+fn bits32(conf: &Conf, name: &str) -> u32 {
+    u32::try_from(conf.bits(name)).expect("as wide as in the table of words")
+}
+
+/// As Slurm: an exception stands for all others.
+fn propagated(conf: &Conf) -> Text {
+    let excepted = conf.says("PropagateResourceLimitsExcept");
+    if excepted && !conf.says("PropagateResourceLimits") {
+        return Text::default();
+    }
+    text(conf, "PropagateResourceLimits")
 }
 
 fn enforce_part_limits(conf: &Conf) -> u16 {
@@ -100,20 +130,17 @@ fn select_type_param(conf: &Conf) -> u16 {
 }
 
 fn log_level(conf: &Conf, name: &str) -> u16 {
-    const LEVELS: [&str; 10] = [
-        "quiet", "fatal", "error", "info", "verbose", "debug", "debug2", "debug3", "debug4",
-        "debug5",
-    ];
-    let Some(text) = conf.text(name) else { return NO_LEVEL };
-    let named = LEVELS.iter().position(|level| level.eq_ignore_ascii_case(text));
-    let found = named.or_else(|| text.parse().ok()).unwrap_or(3);
-    u16::try_from(found).unwrap_or(3)
+    level::of(conf.text(name)).unwrap_or(NO_LEVEL)
 }
 
 fn srun_ports(conf: &Conf) -> (u16, u16) {
     let text = conf.text("SrunPortRange").unwrap_or("0-0");
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     (first.parse().unwrap_or(0), last.parse().unwrap_or(0))
+}
+
+fn preempt_exempt_time(conf: &Conf) -> u32 {
+    if conf.says("PreemptExemptTime") { bits32(conf, "PreemptExemptTime") } else { 0 }
 }
 
 fn suspend_time(conf: &Conf) -> u32 {
@@ -123,12 +150,13 @@ fn suspend_time(conf: &Conf) -> u32 {
     }
 }
 
-/// The whole record. Numbers that are not in slurm.conf are those of a controller without jobs.
+/// The whole record. What is not in slurm.conf comes from `facts`.
 #[must_use]
 pub fn config(conf: &Conf, facts: &Facts) -> Config {
     Config {
         last_update: Time(facts.now),
         accounting_storage_backup_host: text(conf, "AccountingStorageBackupHost"),
+        accounting_storage_enforce: bits16(conf, "AccountingStorageEnforce"),
         accounting_storage_host: text(conf, "AccountingStorageHost"),
         accounting_storage_ext_host: text(conf, "AccountingStorageExternalHost"),
         accounting_storage_params: text(conf, "AccountingStorageParameters"),
@@ -162,10 +190,11 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
             .map(|host| facts.host_name(&host.name).into())
             .collect(),
         core_spec_plugin: text(conf, "CoreSpecPlugin"),
-        cpu_freq_def: u32::UNSET,
-        cpu_freq_govs: GOVERNORS,
+        cpu_freq_def: bits32(conf, "CpuFreqDef"),
+        cpu_freq_govs: bits32(conf, "CpuFreqGovernors"),
         cred_type: text(conf, "CredType"),
         def_mem_per_cpu: memory::of_cluster(conf, "DefMemPerCPU", "DefMemPerNode"),
+        debug_flags: conf.bits("DebugFlags"),
         dependency_params: text(conf, "DependencyParameters"),
         eio_timeout: u16_of(conf, "EioTimeout"),
         enforce_part_limits: enforce_part_limits(conf),
@@ -182,9 +211,9 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         group_time: u16_of(conf, "GroupUpdateTime"),
         group_force: u16_of(conf, "GroupUpdateForce"),
         gpu_freq_def: text(conf, "GpuFreqDef"),
-        hash_val: u32::UNSET,
+        hash_val: conf.hash,
         health_check_interval: u16_of(conf, "HealthCheckInterval"),
-        health_check_node_state: HEALTH_ANY,
+        health_check_node_state: bits16(conf, "HealthCheckNodeState"),
         health_check_program: text(conf, "HealthCheckProgram"),
         inactive_limit: u16_of(conf, "InactiveLimit"),
         interactive_step_opts: text(conf, "InteractiveStepOptions"),
@@ -208,6 +237,7 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         launch_params: text(conf, "LaunchParameters"),
         launch_type: text(conf, "LaunchType"),
         licenses: text(conf, "Licenses"),
+        log_fmt: bits16(conf, "LogTimeFormat"),
         max_array_sz: u32_of(conf, "MaxArraySize"),
         max_dbd_msgs: u32_of(conf, "MaxDBDMsgs"),
         mail_domain: text(conf, "MailDomain"),
@@ -224,7 +254,7 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         mpi_default: text_or(conf, "MpiDefault", "none"),
         mpi_params: text(conf, "MpiParams"),
         msg_timeout: u16_of(conf, "MessageTimeout"),
-        next_job_id: u32_of(conf, "FirstJobId"),
+        next_job_id: facts.next_job_id,
         node_features_plugins: text(conf, "NodeFeaturesPlugins"),
         over_time_limit: u16_of(conf, "OverTimeLimit"),
         plugindir: text(conf, "PluginDir"),
@@ -233,13 +263,16 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         power_plugin: text_or(conf, "PowerPlugin", ""),
         preempt_mode: cluster_preempt_mode(conf),
         preempt_type: text(conf, "PreemptType"),
+        preempt_exempt_time: preempt_exempt_time(conf),
         prep_params: text(conf, "PrEpParameters"),
         prep_plugins: text(conf, "PrEpPlugins"),
         priority_decay_hl: seconds(conf, "PriorityDecayHalfLife"),
         priority_calc_period: seconds(conf, "PriorityCalcPeriod"),
         priority_favor_small: u16::from(conf.flag("PriorityFavorSmall")),
+        priority_flags: bits16(conf, "PriorityFlags"),
         priority_max_age: seconds(conf, "PriorityMaxAge"),
         priority_params: text(conf, "PriorityParameters"),
+        priority_reset_period: bits16(conf, "PriorityUsageResetPeriod"),
         priority_type: text(conf, "PriorityType"),
         priority_weight_age: u32_of(conf, "PriorityWeightAge"),
         priority_weight_assoc: u32_of(conf, "PriorityWeightAssoc"),
@@ -248,14 +281,17 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         priority_weight_part: u32_of(conf, "PriorityWeightPartition"),
         priority_weight_qos: u32_of(conf, "PriorityWeightQOS"),
         priority_weight_tres: text(conf, "PriorityWeightTRES"),
+        private_data: bits16(conf, "PrivateData"),
         proctrack_type: text(conf, "ProctrackType"),
         prolog: text(conf, "Prolog"),
         prolog_epilog_timeout: u16_of(conf, "PrologEpilogTimeout"),
+        prolog_flags: bits16(conf, "PrologFlags"),
         prolog_slurmctld: text(conf, "PrologSlurmctld"),
         propagate_prio_process: u16_of(conf, "PropagatePrioProcess"),
-        propagate_rlimits: text(conf, "PropagateResourceLimits"),
+        propagate_rlimits: propagated(conf),
         propagate_rlimits_except: text(conf, "PropagateResourceLimitsExcept"),
         reboot_program: text(conf, "RebootProgram"),
+        reconfig_flags: bits16(conf, "ReconfigFlags"),
         requeue_exit: text(conf, "RequeueExit"),
         requeue_exit_hold: text(conf, "RequeueExitHold"),
         resume_fail_program: text(conf, "ResumeFailProgram"),
@@ -316,6 +352,7 @@ pub fn config(conf: &Conf, facts: &Facts) -> Config {
         task_epilog: text(conf, "TaskEpilog"),
         task_prolog: text(conf, "TaskProlog"),
         task_plugin: text(conf, "TaskPlugin"),
+        task_plugin_param: bits32(conf, "TaskPluginParam"),
         tcp_timeout: u16_of(conf, "TCPTimeout"),
         tmp_fs: text(conf, "TmpFS"),
         topology_param: text(conf, "TopologyParam"),

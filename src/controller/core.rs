@@ -14,12 +14,13 @@ use crate::slurm::wire::tables::{
 };
 use crate::slurm::wire::{Message, Text};
 
-mod agents;
+pub mod agents;
 pub mod array;
 pub mod array_list;
 mod control;
 mod cycle;
 pub mod dependency;
+mod draft;
 pub mod ending;
 pub mod features;
 pub mod ids;
@@ -185,7 +186,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::Answered { nodes } => agents::answered(world, nodes),
         Command::Silent { nodes, down } => agents::silent(world, nodes, *down),
         Command::Launched { job, launch, node, code } => {
-            start::launched(world, *job, *launch, node, *code)
+            agents::launched(world, *job, *launch, node, *code)
         }
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),

@@ -11,6 +11,7 @@ mod pid_file;
 mod signals;
 mod user;
 
+use crate::controller::agents;
 use crate::controller::core::Effect;
 use crate::controller::daemon::args::Args;
 use crate::controller::daemon::background::Waiting;
@@ -136,15 +137,16 @@ async fn serve(
     }
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
     let bell = Bell::default();
+    let agents = agents::start(service, effects, bell.clone());
     let beside = [
         tokio::spawn(signals.serve(Arc::clone(service))),
-        tokio::spawn(sched::run::run(Arc::clone(service), bell.clone())),
-        tokio::spawn(carry_out(effects, bell)),
+        tokio::spawn(sched::run::run(Arc::clone(service), bell)),
     ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;
     notify::ready(&format!("in charge, port {first}"));
     let end = server::run(Arc::clone(service), listeners).await;
+    agents.finish().await;
     notify::stopping(match &end {
         End::Asked => "stopping",
         End::Failed(why) => why,
@@ -154,15 +156,6 @@ async fn serve(
         let _ = task.await;
     }
     Ok(end)
-}
-
-/// What is to be done once changes are durable.
-async fn carry_out(mut effects: mpsc::UnboundedReceiver<Effect>, bell: Bell) {
-    while let Some(effect) = effects.recv().await {
-        if effect == Effect::Schedule {
-            bell.ring();
-        }
-    }
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, String> {

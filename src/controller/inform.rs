@@ -1,6 +1,7 @@
 //! What is told about nodes and partitions, and in `jobs` and `steps` about what runs there. Field
 //! by field what Slurm's own controller says; tests compare the two as its clients print them.
 
+use crate::controller::agents::pulse::Pulse;
 use crate::controller::core::known;
 use crate::controller::memory;
 use crate::controller::node::NodeRecord;
@@ -50,12 +51,22 @@ fn select_parameters(conf: &Conf) -> u16 {
 
 /// All nodes, those that are not shown without a name: bitmaps count by place.
 #[must_use]
-pub fn nodes(conf: &Conf, state: &State, changed: i64, show: u16) -> Listing<Time, NodeInfo> {
+pub fn nodes(
+    conf: &Conf,
+    state: &State,
+    pulse: &Pulse,
+    changed: i64,
+    show: u16,
+) -> Listing<Time, NodeInfo> {
     let hidden = hidden_nodes(conf, show);
     let records = conf.nodes.iter().zip(hidden).map(|(of, hidden)| {
         let record = known(state, of);
         let future = record.state & node::BASE == node::FUTURE && show & SHOW_FUTURE == 0;
-        if hidden || future { NodeInfo::default() } else { node_info(conf, of, &record, show) }
+        if hidden || future {
+            return NodeInfo::default();
+        }
+        let info = node_info(conf, of, &record, show);
+        lively(info, of, &record, state, pulse)
     });
     Listing { head: Time(changed), records: records.collect() }
 }
@@ -65,12 +76,15 @@ pub fn nodes(conf: &Conf, state: &State, changed: i64, show: u16) -> Listing<Tim
 pub fn one_node(
     conf: &Conf,
     state: &State,
+    pulse: &Pulse,
     changed: i64,
     name: &str,
     show: u16,
 ) -> Option<Listing<Time, NodeInfo>> {
     let of = conf.nodes.iter().find(|node| node.name == name)?;
-    let records = vec![node_info(conf, of, &known(state, of), show)];
+    let record = known(state, of);
+    let info = lively(node_info(conf, of, &record, show), of, &record, state, pulse);
+    let records = vec![info];
     Some(Listing { head: Time(changed), records })
 }
 
@@ -137,6 +151,47 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
         tres_fmt_str: amounts(u64::from(of.cpus), of.real_memory, None).into(),
         ..NodeInfo::default()
     }
+}
+
+/// With what the node itself said, and what jobs make of it. Whether it is in use in part (MIXED)
+/// clients find out themselves.
+fn lively(
+    mut info: NodeInfo,
+    of: &Node,
+    record: &NodeRecord,
+    state: &State,
+    pulse: &Pulse,
+) -> NodeInfo {
+    let load = state.load_of(&of.name);
+    let base = record.state & node::BASE;
+    if !load.running.is_empty() && matches!(base, node::UNKNOWN | node::IDLE) {
+        info.node_state = record.state & !node::BASE | node::ALLOCATED;
+    }
+    if !load.completing.is_empty() {
+        info.node_state |= node::COMPLETING;
+    }
+    let name = of.name.as_bytes();
+    let jobs = load.running.iter().filter_map(|id| state.job(*id));
+    let shares = jobs.flat_map(|job| &job.course.shares).filter(|share| share.node.bytes() == name);
+    let (cpus, memory) = shares.fold((0_u32, 0_u64), |(cpus, memory), share| {
+        (cpus + u32::from(share.cpus), memory.saturating_add(share.memory))
+    });
+    let select = &mut info.select_nodeinfo;
+    select.alloc_cpus = u16::try_from(cpus).unwrap_or(u16::MAX).min(of.cpus);
+    select.alloc_memory = memory;
+    let parts = [
+        (cpus > 0).then(|| format!("cpu={cpus}")),
+        (memory > 0).then(|| format!("mem={}", in_units(memory))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    select.alloc_tres = (!parts.is_empty()).then(|| parts.join(",")).into();
+    let beat = pulse.of(&of.name);
+    (info.cpu_load, info.free_mem) = (beat.cpu_load, beat.free_mem);
+    (info.boot_time, info.slurmd_start_time) = (record.boot_time, record.slurmd_start_time);
+    info.last_busy = record.registered;
+    info.version = record.version.clone();
+    (info.arch, info.os) = (record.arch.clone(), record.os.clone());
+    info
 }
 
 /// `cpu=2,mem=1000M,node=1,billing=2`, as Slurm writes it; what there is none of is left out.

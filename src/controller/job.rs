@@ -64,6 +64,8 @@ record! {
         restart_cnt: u16;
         requeues: u16;
         launches: u32;
+        confirmed: u32;
+        warned: u32;
         partition: Text;
         batch_host: Text;
         shares: Vec<Share>;

@@ -16,6 +16,7 @@
 //! - Who asks is what the credential says. Nothing is done for somebody who may not.
 //! - Every request gets a reply at once, if only a refusal with Slurm's own code.
 
+pub mod agents;
 mod config;
 pub mod core;
 pub mod daemon;

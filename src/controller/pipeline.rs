@@ -421,7 +421,10 @@ impl Concluder {
                     (live.jobs_changed, live.nodes_changed) = (now, now);
                 }
                 Change::Partition(..) | Change::ForgetPartition(_) => live.conf_changed = now,
-                Change::Script(..) | Change::ForgetScript(_) | Change::NextId(_) => {}
+                Change::Script(..)
+                | Change::ForgetScript(_)
+                | Change::NextId(_)
+                | Change::Unseen(..) => {}
             }
             live.state.take(change);
         }

@@ -4,21 +4,21 @@
 //! through the pipeline, whose reply comes once the change is durable; no thread of the runtime
 //! waits here.
 
+use crate::controller::agents::pulse::Pulse;
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{Command, Effect, Who};
-use crate::controller::entry;
 use crate::controller::inform::jobs::{self, Scene, Viewer};
 use crate::controller::inform::{self, steps};
-use crate::controller::job::{Payload, SCRIPTS};
+use crate::controller::job::Payload;
 use crate::controller::known_users::KnownUsers;
 use crate::controller::log;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
 use crate::controller::sched::{Board, Forecasts};
-use crate::controller::state::{State, StateError};
+use crate::controller::state::{self, State, StateError};
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{ControlStatus, Script};
+use crate::slurm::wire::tables::{ControlStatus, Registration, Script};
 use crate::slurm::wire::{Message, Time};
 use crate::store::Store;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub struct Service {
     users: Arc<KnownUsers>,
     host: Host,
     board: Board,
+    pulse: Pulse,
 }
 
 /// What does not change while the controller runs.
@@ -91,7 +92,8 @@ impl Service {
     ) -> std::io::Result<(Service, mpsc::UnboundedReceiver<Effect>)> {
         let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
         let (users, board) = (Arc::default(), Board::default());
-        Ok((Service { auth, pipeline, users, host, board }, wanted))
+        let pulse = Pulse::default();
+        Ok((Service { auth, pipeline, users, host, board, pulse }, wanted))
     }
 
     /// How credentials are made and checked.
@@ -100,10 +102,24 @@ impl Service {
         &self.auth
     }
 
+    /// What was last heard of nodes.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// What the scheduler has found about jobs that wait.
     #[must_use]
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// What a batch job brought along.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub fn payload(&self, script: u32) -> Result<Payload, StateError> {
+        state::payload(&self.pipeline.store().view(), script)
     }
 
     /// Tells when the controller is to end.
@@ -222,7 +238,7 @@ impl Service {
                 code(rc::NO_CHANGE)
             }
             Message::ConfigRequest(_) => {
-                let found = config(&live.conf, &self.facts());
+                let found = config(&live.conf, &self.facts(&live));
                 Answer::Reply(Message::Config(Box::new(found)))
             }
             Message::NodesRequest(asked) if not_newer(live.nodes_changed, asked.last_update) => {
@@ -230,13 +246,15 @@ impl Service {
             }
             Message::NodesRequest(asked) => {
                 let (conf, changed) = (&live.conf, live.nodes_changed);
-                let found = inform::nodes(conf, &live.state, changed, asked.show_flags);
+                let found =
+                    inform::nodes(conf, &live.state, &self.pulse, changed, asked.show_flags);
                 Answer::Reply(Message::Nodes(Box::new(found)))
             }
             Message::NodeRequest(asked) => {
                 let (conf, changed) = (&live.conf, live.nodes_changed);
                 let name = asked.name.lossy();
-                match inform::one_node(conf, &live.state, changed, &name, asked.flags) {
+                match inform::one_node(conf, &live.state, &self.pulse, changed, &name, asked.flags)
+                {
                     Some(found) => Answer::Reply(Message::Nodes(Box::new(found))),
                     None => code(rc::NODE),
                 }
@@ -285,21 +303,12 @@ impl Service {
         if !self.is_admin(who) && job.spec.user_id != who.uid {
             return code(rc::USER);
         }
-        let view = self.pipeline.store().view();
-        let payload = match view.get(SCRIPTS, &entry::key(job.script_id())) {
-            Ok(Some(bytes)) => entry::decode::<Payload>(bytes),
-            Ok(None) => return code(NO_SCRIPT),
-            Err(error) => {
-                tracing::error!("the script of job {id} cannot be read: {error}");
-                return code(NO_SCRIPT);
-            }
-        };
-        match payload {
+        match self.payload(job.script_id()) {
             Ok(payload) => {
                 Answer::Reply(Message::Script(Box::new(Script { script: payload.script })))
             }
             Err(error) => {
-                tracing::error!("the script of job {id} cannot be read: {error}");
+                tracing::error!("the script of job {id}: {error}");
                 code(NO_SCRIPT)
             }
         }
@@ -321,10 +330,15 @@ impl Service {
             Message::UpdatePartition(update) => Command::UpdatePartition { update, who },
             Message::CreatePartition(update) => Command::CreatePartition { update, who },
             Message::DeletePartition(request) => Command::DeletePartition { request, who },
-            Message::Registration(registration) if is_agent => {
-                Command::Register { registration, heard: 0 }
+            Message::Registration(registration) if is_agent => self.registers(registration),
+            Message::BatchDone(done) if is_agent => {
+                // slurmstepd takes every code for the end of its duty. Without an answer it comes
+                // again, every 15 seconds for an hour.
+                return match self.pipeline.command(Command::BatchDone { done }).await {
+                    Some(reply) if !is_put_off(&reply) => Answer::Reply(reply),
+                    _ => Answer::Nothing,
+                };
             }
-            Message::BatchDone(done) if is_agent => Command::BatchDone { done },
             Message::EpilogDone(done) => {
                 if is_agent {
                     self.command(Command::EpilogDone { done }).await;
@@ -336,6 +350,14 @@ impl Service {
             _ => return code(rc::UNSUPPORTED),
         };
         self.pipeline.command(command).await.map_or(Answer::Nothing, Answer::Reply)
+    }
+
+    fn registers(&self, registration: Box<Registration>) -> Command {
+        let name = registration.node_name.lossy().into_owned();
+        let heard = self.pulse.of(&name).heard;
+        self.pulse.heard(&name, now());
+        self.pulse.is_loaded(&name, registration.cpu_load, registration.free_mem);
+        Command::Register { registration, heard }
     }
 
     /// What is shown of jobs, and to whom.
@@ -351,8 +373,10 @@ impl Service {
         (scene, Viewer { uid: who.uid, admin: self.is_admin(who), show })
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self, live: &Live) -> Facts {
+        let first = u32::try_from(live.conf.number("FirstJobId")).unwrap_or(u32::MAX);
         Facts {
+            next_job_id: live.state.next_id.max(first),
             now: now(),
             started: self.host.started,
             own_name: self.host.name.clone(),
@@ -404,6 +428,12 @@ fn asks_only(message: &Message) -> bool {
             | Message::ScriptRequest(_)
             | Message::StepsRequest(_)
     )
+}
+
+/// Whether a command was not done, and may be asked for again.
+fn is_put_off(reply: &Message) -> bool {
+    let is = |code| *reply == Message::code(code);
+    is(AGAIN) || is(WRITING)
 }
 
 /// Parameters that are read at the start only.

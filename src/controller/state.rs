@@ -26,6 +26,8 @@ pub const PARTITIONS: &str = "partitions";
 pub const CLUSTER: &str = "cluster";
 /// In it: the next id of a job.
 const NEXT_ID: &[u8] = b"next_job_id";
+/// In it: ids of jobs that agents knew, and the state did not: a [`Range`].
+const UNSEEN: &[u8] = b"unseen_job_ids";
 
 record! {
     /// What an operator changed of a partition; the state of one that was created is all of it.
@@ -38,6 +40,12 @@ record! {
     /// A number.
     Number {
         value: u32;
+    }
+
+    /// From, and up to but not including.
+    Range {
+        from: u32;
+        until: u32;
     }
 }
 
@@ -59,6 +67,8 @@ pub struct Load {
 pub struct State {
     /// The id of the next job; 0: FirstJobId.
     pub next_id: u32,
+    /// Ids of jobs that were given out by a state that is lost: from, and up to but not including.
+    pub unseen: Option<(u32, u32)>,
     /// What is known of nodes.
     pub nodes: OrdMap<String, NodeRecord>,
     /// What was changed of partitions.
@@ -100,6 +110,8 @@ pub enum Change {
     ForgetScript(u32),
     /// The id of the next job.
     NextId(u32),
+    /// Ids from, and up to but not including, which a state that is lost may have given out.
+    Unseen(u32, u32),
 }
 
 /// Why a state cannot be read from the store.
@@ -117,6 +129,14 @@ pub enum StateError {
         key: String,
         /// Why.
         error: EntryError,
+    },
+    /// An entry is not there.
+    #[error("entry {key} of table {table} is missing")]
+    Missing {
+        /// Its table.
+        table: &'static str,
+        /// Its key.
+        key: u32,
     },
     /// A key is not text.
     #[error("a key of table {table} is not text: {key:?}")]
@@ -149,6 +169,10 @@ pub struct Fault {
 pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, StateError> {
     let wrong = none_of_ours(table, key);
     Ok(match table {
+        CLUSTER if key == UNSEEN => {
+            let range: Range = entry::decode(value).map_err(wrong)?;
+            Change::Unseen(range.from, range.until)
+        }
         CLUSTER => Change::NextId(entry::decode::<Number>(value).map_err(wrong)?.value),
         node::TABLE => {
             let record = NodeRecord::decode(value).map_err(wrong)?;
@@ -197,6 +221,9 @@ impl State {
         if let Some(value) = view.get(CLUSTER, NEXT_ID)? {
             state.take(read(CLUSTER, NEXT_ID, value)?);
         }
+        if let Some(value) = view.get(CLUSTER, UNSEEN)? {
+            state.take(read(CLUSTER, UNSEEN, value)?);
+        }
         for table in [node::TABLE, PARTITIONS, JOBS] {
             for entry in view.scan(table, b"") {
                 let (key, value) = entry?;
@@ -239,6 +266,7 @@ impl State {
             }
             Change::ForgetJob(id) => self.forget(id),
             Change::NextId(id) => self.next_id = id,
+            Change::Unseen(from, until) => self.unseen = Some((from, until)),
             Change::Script(..) | Change::ForgetScript(_) => {}
         }
     }
@@ -247,6 +275,13 @@ impl State {
     #[must_use]
     pub fn job(&self, id: u32) -> Option<&Arc<Job>> {
         self.jobs.get(&id)
+    }
+
+    /// Whether an id was not given out by this state, as far as it knows.
+    #[must_use]
+    pub fn is_unseen(&self, id: u32, first: u32) -> bool {
+        let lost = self.unseen.is_some_and(|(from, until)| (from..until).contains(&id));
+        lost || id >= self.next_id.max(first)
     }
 
     /// The jobs of an array, or the one job that is in none, in the order of their ids.
@@ -346,6 +381,17 @@ impl State {
     }
 }
 
+/// The script of a job, or of an array.
+///
+/// # Errors
+/// [`StateError`].
+pub fn payload(view: &View, id: u32) -> Result<Payload, StateError> {
+    let key = entry::key(id);
+    let value = view.get(SCRIPTS, &key)?;
+    let missing = || StateError::Missing { table: SCRIPTS, key: id };
+    entry::decode(value.ok_or_else(missing)?).map_err(none_of_ours(SCRIPTS, &key))
+}
+
 /// The save that makes changes durable.
 ///
 /// # Errors
@@ -377,6 +423,10 @@ pub fn batch(changes: &[Change]) -> Result<Batch, BatchError> {
             }
             Change::NextId(value) => {
                 batch.put(CLUSTER, NEXT_ID, &entry::encode(&Number { value: *value }))?;
+            }
+            Change::Unseen(from, until) => {
+                let range = Range { from: *from, until: *until };
+                batch.put(CLUSTER, UNSEEN, &entry::encode(&range))?;
             }
         }
     }

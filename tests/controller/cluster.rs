@@ -114,6 +114,11 @@ impl Controller {
         self.dir.join("state")
     }
 
+    /// The same, for somebody who only asks it.
+    pub fn beside(&self) -> Controller {
+        Controller { dir: self.dir.clone(), port: self.port, process: None }
+    }
+
     /// Makes the store.
     pub fn init(&self) {
         let made = statedir::Store::create(&self.state(), &statedir::Options::default());

@@ -23,6 +23,21 @@ pub fn find(program: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
+/// The file, if it is there; `None`: `test` is to be skipped, which has been reported.
+///
+/// # Panics
+/// As [`find`].
+#[allow(dead_code, reason = "most suites need programs only")]
+pub fn file(path: &str, test: &str) -> Option<PathBuf> {
+    let found = Some(PathBuf::from(path)).filter(|at| at.is_file());
+    if found.is_none() {
+        let required = std::env::var("STATEDIR_REQUIRE").is_ok_and(|what| what == "all");
+        assert!(!required, "{path} is required and not there");
+        report(&format!("{test}: {path} is not there"));
+    }
+    found
+}
+
 /// One line for whoever looks, and one in the file that `tools/test` counts.
 fn report(line: &str) {
     eprintln!("skipped {line}");

@@ -2,6 +2,8 @@
 //! after, exit codes, a writer at work meanwhile.
 
 use crate::tool::{Tool, bare, feed, put};
+use statedir::disk::Real;
+use statedir::export::{Hold, Repository};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -234,19 +236,23 @@ fn follow_waits_for_a_repository_that_somebody_reads_and_says_so() {
     apply(&tool, 1, 10);
     tool.ok(&["backup", path(&dest)]);
     apply(&tool, 11, 12);
-    let held = fs::File::open(dest.join("REPOSITORY")).unwrap();
-    held.lock_shared().unwrap();
-    let mut follower =
-        tool.spawn(&["backup", path(&dest), "--follow", "--every", "10ms", "--json"]);
-    let mut said = BufReader::new(follower.stderr.take().unwrap()).lines();
-    let said = said.next().unwrap().unwrap();
-    assert!(said.contains("trying again"), "{said}");
+    let disk = std::sync::Arc::new(Real::open(&dest).unwrap());
+    let held = Repository::open(disk, Hold::Read).unwrap();
+    let (said, made) = (tool.beside("said"), tool.beside("made"));
+    let mut follower = tool
+        .command(&["backup", path(&dest), "--follow", "--every", "10ms", "--json"])
+        .stderr(fs::File::create(&said).unwrap())
+        .stdout(fs::File::create(&made).unwrap())
+        .spawn()
+        .unwrap();
+    wait_for(|| fs::read_to_string(&said).unwrap().contains("trying again"));
+    assert_eq!(fs::read_to_string(&made).unwrap(), "");
     drop(held);
-    let mut made = BufReader::new(follower.stdout.take().unwrap()).lines();
-    let made = made.next().unwrap().unwrap();
-    assert!(made.contains(r#""lsn":12"#), "{made}");
+    wait_for(|| fs::read_to_string(&made).unwrap().contains(r#""lsn":12"#));
     signal(&follower, libc::SIGTERM);
     assert_eq!(follower.wait().unwrap().code(), Some(0));
+    let said = fs::read_to_string(&said).unwrap();
+    assert_eq!(said.matches("trying again").count(), 1, "{said}");
 }
 
 #[test]

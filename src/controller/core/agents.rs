@@ -1,30 +1,27 @@
-//! What agents report: registrations, silence, the ends of jobs.
+//! What agents report, and that they are silent.
+//!
+//! - `registration`: what a node is, and whether it is fit for service.
+//! - `reconcile`: the jobs that it has, against those that it should have.
+//! - `liveness`: silent, answering, lost.
+//! - `reports`: scripts that ended, epilogs that ran, launches that were answered.
+//!
+//! Invariants: what an agent reports about a job that has gone on meanwhile changes nothing; a
+//! node's state is changed in one place each for drain and for loss ([`drain`], [`lost`]).
 
-use crate::controller::core::{Outcome, World};
-use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::tables::{BatchDone, EpilogDone, Registration};
+use crate::slurm::conf::{Conf, Node};
 
-/// A node registers.
-pub fn register(_world: World<'_>, _registration: &Registration, _heard: i64) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
+mod liveness;
+mod reconcile;
+mod registration;
+mod reports;
 
-/// Nodes that were silent have answered.
-pub fn answered(_world: World<'_>, _nodes: &[String]) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
+pub use liveness::{answered, drain, lost, may_return, silent};
+pub use reconcile::patience as patience_of_launch;
+pub use registration::register;
+pub use reports::{batch_done, epilog_done, launched};
 
-/// Nodes have not answered.
-pub fn silent(_world: World<'_>, _nodes: &[String], _down: bool) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
-
-/// A batch script has ended.
-pub fn batch_done(_world: World<'_>, _done: &BatchDone) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}
-
-/// A node has nothing left of a job.
-pub fn epilog_done(_world: World<'_>, _done: &EpilogDone) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
+/// A node of slurm.conf.
+#[must_use]
+pub fn node_of<'a>(conf: &'a Conf, name: &str) -> Option<&'a Node> {
+    conf.nodes.iter().find(|node| node.name == name)
 }

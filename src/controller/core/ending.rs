@@ -14,8 +14,16 @@
 use crate::controller::core::{Effect, Ending, World};
 use crate::controller::job::{Course, Job};
 use crate::slurm::wire::constants::{job as state, reason};
+use crate::slurm::wire::tables::JobDesc;
 use crate::slurm::wire::{Text, Time};
 use std::sync::Arc;
+
+/// How often a job may be queued again for failures that are not its own, as in Slurm.
+const REQUEUES_MAX: u16 = 6;
+
+/// Seconds before a job may start again. slurmd refuses credentials that are not younger, by whole
+/// seconds, than the request to end the job.
+const REST_S: i64 = 2;
 
 /// A job is over, or will be when its nodes have nothing left of it.
 ///
@@ -58,15 +66,66 @@ pub fn requeue(world: World<'_>, job: &Job) -> (Arc<Job>, Vec<Effect>) {
     course.state_desc = Text::NONE;
     if job.is_over() {
         course.state = state::PENDING;
-        forget_run(&mut course);
-        return (next(job, course), vec![Effect::Schedule]);
+        return (waits(world, job, course), vec![Effect::Schedule]);
     }
-    course.state = state::PENDING | state::COMPLETING;
     if job.is_completing() {
+        course.state = state::PENDING | state::COMPLETING;
         return (next(job, course), vec![Effect::Schedule]);
     }
+    again(world, job, course)
+}
+
+fn again(world: World<'_>, job: &Job, mut course: Course) -> (Arc<Job>, Vec<Effect>) {
+    assert!(job.is_active(), "job {} does not run", job.id);
+    course.state = state::PENDING | state::COMPLETING;
     course.end_time = ended(world, job);
     leave(job, course)
+}
+
+/// A job that runs is to wait again for a failure that is not its own: too often, and it is held.
+#[must_use]
+pub fn requeue_or_hold(world: World<'_>, job: &Job) -> (Arc<Job>, Vec<Effect>) {
+    let (job, effects) = requeue(world, job);
+    if job.course.requeues < REQUEUES_MAX {
+        return (job, effects);
+    }
+    let course =
+        Course { priority: 0, reason: reason::MAX_REQUEUE, requeues: 0, ..job.course.clone() };
+    (next(&job, course), effects)
+}
+
+/// A job whose start never came to anything is to wait again. That does not count as a restart, and
+/// needs no permission; its nodes are asked all the same to end it.
+///
+/// # Panics
+/// If it does not run: the caller's mistake.
+#[must_use]
+pub fn relaunch(world: World<'_>, job: &Job) -> (Arc<Job>, Vec<Effect>) {
+    again(world, job, job.course.clone())
+}
+
+/// The same for a start of which no node can know.
+///
+/// # Panics
+/// If it does not run: the caller's mistake.
+#[must_use]
+pub fn take_back(world: World<'_>, job: &Job) -> (Arc<Job>, Vec<Effect>) {
+    assert!(job.is_active(), "job {} does not run", job.id);
+    let course = Course { state: state::PENDING, reason: reason::NONE, ..job.course.clone() };
+    (waits(world, job, course), vec![Effect::Schedule])
+}
+
+/// A job goes on without one of its nodes.
+///
+/// # Panics
+/// If it does not run, or has no other node: the caller's mistake.
+#[must_use]
+pub fn shrink(world: World<'_>, job: &Job, node: &Text) -> (Arc<Job>, Vec<Effect>) {
+    let mut course = job.course.clone();
+    course.shares.retain(|share| share.node != *node);
+    assert!(job.is_active() && !course.shares.is_empty(), "job {} keeps a node", job.id);
+    course.resize_time = Time(world.now);
+    (next(job, course), vec![Effect::Schedule])
 }
 
 /// When a job that ends now has ended: while it is stopped, it does not run.
@@ -93,17 +152,25 @@ fn leave(job: &Job, mut course: Course) -> (Arc<Job>, Vec<Effect>) {
 
 /// A node has nothing left of a job. `None`: that was known.
 #[must_use]
-pub fn left(job: &Job, node: &Text) -> Option<(Arc<Job>, Vec<Effect>)> {
+pub fn left(world: World<'_>, job: &Job, node: &Text) -> Option<(Arc<Job>, Vec<Effect>)> {
     let at = job.course.completing.iter().position(|other| other == node)?;
     let mut course = job.course.clone();
     course.completing.remove(at);
     if course.completing.is_empty() {
         course.state &= !state::COMPLETING;
-        if job.is_pending() {
-            forget_run(&mut course);
-        }
     }
-    Some((next(job, course), vec![Effect::Schedule]))
+    let waits_now = job.is_pending() && course.completing.is_empty();
+    let next = if waits_now { waits(world, job, course) } else { next(job, course) };
+    Some((next, vec![Effect::Schedule]))
+}
+
+/// A job waits, with nothing left of its last run; in a moment it may start.
+fn waits(world: World<'_>, job: &Job, mut course: Course) -> Arc<Job> {
+    forget_run(&mut course);
+    let begin = Time(world.now + REST_S).max(job.spec.begin_time);
+    (course.eligible_time, course.accrue_time) = (begin, Time(0));
+    let spec = JobDesc { begin_time: begin, ..JobDesc::clone(&job.spec) };
+    Arc::new(Job { id: job.id, spec: Arc::new(spec), course })
 }
 
 /// The same job, further on.
@@ -157,11 +224,11 @@ mod tests {
         assert_eq!(effects, [Effect::Schedule], "its nodes were told before");
         assert_eq!(gone.course.end_time, Time(9), "when it ended");
         assert_eq!(with(&gone).load_of("b").cpus, 1);
-        let (gone, _) = left(&gone, &"a".into()).unwrap();
-        let (gone, _) = left(&gone, &"b".into()).unwrap();
+        let (gone, _) = left(world, &gone, &"a".into()).unwrap();
+        let (gone, _) = left(world, &gone, &"b".into()).unwrap();
         assert!(gone.is_over() && gone.base() == state::CANCELLED);
         assert_eq!(with(&gone).load_of("b"), Load::default());
-        assert_eq!(left(&gone, &"b".into()), None);
+        assert_eq!(left(world, &gone, &"b".into()), None);
     }
 
     #[test]
@@ -170,7 +237,7 @@ mod tests {
         let world = World { conf: &conf, state: &state, now: 9 };
         let (ended, _) = end(world, &running(&["a"]), state::FAILED, reason::EXIT_CODE);
         assert_eq!((ended.course.end_time, ended.course.reason), (Time(9), reason::EXIT_CODE));
-        let (over, _) = left(&ended, &"a".into()).unwrap();
+        let (over, _) = left(world, &ended, &"a".into()).unwrap();
         let (again, _) = requeue(world, &over);
         let course = &again.course;
         assert!(again.is_pending() && !again.is_completing() && course.shares.is_empty());

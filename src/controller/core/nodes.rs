@@ -1,5 +1,7 @@
 //! What an operator changes of nodes, and what a node is.
 
+use crate::controller::core::agents::lost;
+use crate::controller::core::draft::Draft;
 use crate::controller::core::{Effect, Outcome, Who, World};
 use crate::controller::node::NodeRecord;
 use crate::controller::state::{Change, State};
@@ -7,7 +9,7 @@ use crate::slurm::conf::{Initial, Node};
 use crate::slurm::hostlist::expand;
 use crate::slurm::wire::constants::{node, rc};
 use crate::slurm::wire::tables::UpdateNode;
-use crate::slurm::wire::{Text, Time, Unset};
+use crate::slurm::wire::{Message, Text, Time, Unset};
 use std::collections::{BTreeSet, HashMap};
 
 /// Slurm's code for a state that the node cannot take.
@@ -37,7 +39,7 @@ fn initial(of: &Node) -> NodeRecord {
 
 /// Changes nodes: all of them, or none.
 pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
-    let World { conf, state, now } = world;
+    let World { conf, now, .. } = world;
     if !who.admin {
         return Outcome::refused(rc::USER);
     }
@@ -46,7 +48,8 @@ pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
     if !only_known_fields(update) {
         return Outcome::refused(rc::UNSUPPORTED);
     }
-    let mut changes = Vec::new();
+    let mut draft = Draft::new(world);
+    let mut back = Vec::new();
     let mut seen = BTreeSet::new();
     let places: HashMap<&str, &Node> =
         conf.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
@@ -55,7 +58,7 @@ pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
         if !seen.insert(name.clone()) {
             continue;
         }
-        let mut record = known(state, node);
+        let mut record = known(&draft.state, node);
         describe(&mut record, update, who.uid, now);
         if let Some(wish) = update.node_state.get() {
             match wished(record.state, wish) {
@@ -63,15 +66,25 @@ pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
                 None => return Outcome::refused(INVALID_NODE_STATE),
             }
             forget_reason(&mut record);
+            if wish == node::RESUME {
+                back.push(name.clone());
+            }
         }
-        changes.push(Change::Node(name, record));
+        draft.put(Change::Node(name, record));
+        if update.node_state == node::DOWN {
+            lost(&mut draft, node);
+        }
     }
-    if changes.is_empty() {
+    if seen.is_empty() {
         return Outcome::refused(rc::NODE);
     }
     let names = update.node_names.lossy();
-    let note = format!("uid {} changed {} node(s): {names}", who.uid, seen.len());
-    Outcome::done(changes, vec![Effect::Note(note)])
+    draft.note(format!("uid {} changed {} node(s): {names}", who.uid, seen.len()));
+    if !back.is_empty() {
+        draft.effect(Effect::Register { nodes: back });
+    }
+    draft.effect(Effect::Schedule);
+    draft.outcome(Message::code(rc::OK))
 }
 
 /// Whether nothing is asked for that this controller does not do yet.

@@ -139,14 +139,3 @@ fn begun(now: i64, job: &Job, start: &Start, minutes: u32) -> Course {
         ..job.course.clone()
     }
 }
-
-/// An agent has answered a launch.
-pub fn launched(
-    _world: World<'_>,
-    _job: u32,
-    _launch: u32,
-    _node: &Text,
-    _code: Option<u32>,
-) -> Outcome {
-    Outcome::refused(rc::UNSUPPORTED)
-}

@@ -116,11 +116,19 @@ impl Munge {
     /// # Errors
     /// [`AuthError::Library`], [`AuthError::Munge`].
     pub fn load(info: Info) -> Result<Munge, AuthError> {
-        // SAFETY: libmunge runs nothing at load that could conflict with us.
-        let library = unsafe { Library::new(LIBRARY) }.map_err(missing)?;
-        let munge = Munge { library, info };
+        let munge = Munge::attach(info)?;
         munge.decode(&munge.encode(b"", To::Anybody)?)?;
         Ok(munge)
+    }
+
+    /// Loads libmunge, for who will make a credential at once, and hears then what is wrong.
+    ///
+    /// # Errors
+    /// [`AuthError::Library`].
+    pub fn attach(info: Info) -> Result<Munge, AuthError> {
+        // SAFETY: libmunge runs nothing at load that could conflict with us.
+        let library = unsafe { Library::new(LIBRARY) }.map_err(missing)?;
+        Ok(Munge { library, info })
     }
 
     fn symbol<T>(&self, name: &str) -> Result<Symbol<'_, T>, AuthError> {

@@ -34,39 +34,62 @@ struct Collector<'a> {
     read: Read<'a>,
     cluster: Option<String>,
     bytes: usize,
+    hash: Hash,
     found: Vec<Statement>,
 }
 
-/// Every statement of `file` and of the files that it includes.
-pub fn collect(file: &Path, read: Read<'_>) -> Result<Vec<Statement>, ConfError> {
+/// Slurm's checksum of a configuration: a CRC of sorts over every byte of the files, in the order in
+/// which they are read. slurmd sends its own when it registers, clients compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Hash(u32);
+
+impl Hash {
+    fn take(&mut self, text: &str) {
+        for byte in text.bytes() {
+            // Bytes are signed there, and the polynomial looks at 16 of 32 bits.
+            self.0 ^= (i32::from(byte.cast_signed()) << 8).cast_unsigned();
+            for _ in 0..8 {
+                let carry = self.0 & 0x8000 != 0;
+                self.0 = self.0 << 1 ^ if carry { 4129 } else { 0 };
+            }
+        }
+    }
+}
+
+/// Every statement of `file` and of the files that it includes, and Slurm's checksum of them.
+pub fn collect(file: &Path, read: Read<'_>) -> Result<(Vec<Statement>, u32), ConfError> {
     let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-    let mut collector = Collector { directory, read, cluster: None, bytes: 0, found: Vec::new() };
+    let (hash, found) = (Hash::default(), Vec::new());
+    let mut collector = Collector { directory, read, cluster: None, bytes: 0, hash, found };
     let whole = |problem| ConfError::Whole { file: file.to_owned(), problem };
     let text = (collector.read)(file).map_err(|error| whole(Problem::Unreadable(error)))?;
     collector.file(file, &text, 0)?;
-    Ok(collector.found)
+    Ok((collector.found, collector.hash.0))
 }
 
 impl Collector<'_> {
     fn file(&mut self, file: &Path, text: &str, depth: usize) -> Result<(), ConfError> {
         let name: Arc<Path> = Arc::from(file);
         self.bytes = self.bytes.saturating_add(text.len());
-        for Line { number, text } in lines(text) {
+        let mut hashed = 0;
+        for Line { number, text: line, end } in lines(text) {
             let place = Place { file: Arc::clone(&name), line: number };
             if let Err(problem) = self.limits() {
                 return Err(ConfError::At { place, problem });
             }
-            if let Some(pattern) = include(&text) {
+            if let Some(pattern) = include(&line) {
+                self.hash.take(&text[std::mem::replace(&mut hashed, end)..end]);
                 self.include(pattern, &place, depth)?;
                 continue;
             }
             let pairs =
-                pairs(&text).map_err(|problem| ConfError::At { place: place.clone(), problem })?;
+                pairs(&line).map_err(|problem| ConfError::At { place: place.clone(), problem })?;
             if pairs[0].key.eq_ignore_ascii_case("ClusterName") {
                 self.cluster = Some(pairs[0].value.clone());
             }
             self.found.push(Statement { place, pairs });
         }
+        self.hash.take(&text[hashed..]);
         Ok(())
     }
 
@@ -121,7 +144,7 @@ mod tests {
             let text = files.get(path.to_str().unwrap());
             text.map(|text| (*text).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
         };
-        let found = collect(Path::new("/etc/slurm.conf"), &mut read)?;
+        let (found, _) = collect(Path::new("/etc/slurm.conf"), &mut read)?;
         Ok(found.into_iter().map(|s| format!("{} {}", s.place, s.pairs[0].value)).collect())
     }
 

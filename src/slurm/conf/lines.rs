@@ -12,20 +12,25 @@ pub struct Line {
     pub number: usize,
     /// Its text, not blank.
     pub text: String,
+    /// Where the next line begins, in bytes of the file.
+    pub end: usize,
 }
 
 /// The lines of `text` that say something.
 pub fn lines(text: &str) -> Vec<Line> {
     let mut found = Vec::new();
     let mut open: Option<Line> = None;
+    let mut end = 0;
     for (index, physical) in text.split('\n').enumerate() {
+        end = text.len().min(end + physical.len() + 1);
         let part = without_comment(physical.strip_suffix('\r').unwrap_or(physical));
         let (part, goes_on) = match part.trim_end().strip_suffix('\\') {
             Some(part) => (part.to_owned(), true),
             None => (part, false),
         };
-        let line = open.get_or_insert_with(|| Line { number: index + 1, text: String::new() });
+        let line = open.get_or_insert_with(|| Line { number: index + 1, text: String::new(), end });
         line.text.push_str(&part);
+        line.end = end;
         if !goes_on {
             found.extend(open.take());
         }

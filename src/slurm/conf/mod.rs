@@ -15,6 +15,7 @@ pub mod own;
 pub mod parameters;
 mod partitions;
 mod values;
+mod words;
 
 pub use mistake::{ConfError, Place, Problem};
 pub use nodes::{Initial, Node};
@@ -43,6 +44,8 @@ pub struct ControllerHost {
 pub struct Conf {
     /// The file that was read.
     pub path: PathBuf,
+    /// Slurm's checksum of the file and of what it includes.
+    pub hash: u32,
     settings: BTreeMap<&'static str, String>,
     /// The controllers, in the order of their priority.
     pub controllers: Vec<ControllerHost>,
@@ -70,7 +73,8 @@ impl Conf {
         path: &Path,
         read: &mut dyn FnMut(&Path) -> io::Result<String>,
     ) -> Result<Conf, ConfError> {
-        Builder::default().build(path, collect(path, read)?)
+        let (statements, hash) = collect(path, read)?;
+        Ok(Conf { hash, ..Builder::default().build(path, statements)? })
     }
 
     /// The value of a parameter: the file's, or Slurm's default; `None` for an empty one.
@@ -103,6 +107,13 @@ impl Conf {
     pub fn flag(&self, name: &str) -> bool {
         let text = self.text(name).expect("flags have defaults");
         values::flag(text).expect("values were checked when the file was read")
+    }
+
+    /// The bits that a parameter's words stand for.
+    #[must_use]
+    pub fn bits(&self, name: &str) -> u64 {
+        let text = self.text(name).unwrap_or("");
+        words::bits(name, text).expect("values were checked when the file was read")
     }
 
     /// Whether the file says anything about a parameter.
@@ -157,7 +168,7 @@ fn check(name: &str, kind: Kind, value: &str) -> Result<(), Problem> {
             let wanted = "a host's name, or name(address),";
             controller(value).map(drop).ok_or_else(|| wrong(wanted))
         }
-        Kind::Text => Ok(()),
+        Kind::Text => words::bits(name, value).map(drop).map_err(wrong),
         Kind::Flag => values::flag(value).map(drop).map_err(wrong),
         number => values::number(number, value).map(drop).map_err(wrong),
     }
@@ -197,7 +208,8 @@ impl Builder {
         }
         let (settings, controllers) = (self.settings, self.controllers);
         let partitions = self.partitions;
-        Ok(Conf { path: path.to_owned(), settings, controllers, nodes, partitions, members })
+        let hash = 0;
+        Ok(Conf { path: path.to_owned(), hash, settings, controllers, nodes, partitions, members })
     }
 
     fn statement(&mut self, line: Statement) -> Result<(), ConfError> {

@@ -72,7 +72,7 @@ impl Own {
         read: &mut dyn FnMut(&Path) -> io::Result<String>,
     ) -> Result<Own, ConfError> {
         let mut own = Own::default();
-        for line in collect(path, read)? {
+        for line in collect(path, read)?.0 {
             own.line(&line).map_err(|problem| ConfError::At { place: line.place, problem })?;
         }
         Ok(own)

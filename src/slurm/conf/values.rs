@@ -55,27 +55,39 @@ pub fn flag(text: &str) -> Result<bool, Wanted> {
 /// A time limit in minutes, seconds rounded up: `minutes`, `minutes:seconds`, `h:m:s`, `days-h`,
 /// `days-h:m`, `days-h:m:s`, or INFINITE (`u32::MAX`).
 pub fn minutes(text: &str) -> Result<u32, Wanted> {
-    const WANTED: Wanted = "minutes, minutes:seconds, hours:minutes:seconds, days-hours, \
-                            days-hours:minutes, days-hours:minutes:seconds or UNLIMITED";
+    let Some(all) = time(text)? else { return Ok(u32::MAX) };
+    u32::try_from(all.div_ceil(60)).ok().filter(|found| *found < u32::MAX - 1).ok_or(TIME)
+}
+
+/// The same in seconds.
+pub fn seconds(text: &str) -> Result<u32, Wanted> {
+    let Some(all) = time(text)? else { return Ok(u32::MAX) };
+    u32::try_from(all).ok().filter(|found| *found < u32::MAX - 1).ok_or(TIME)
+}
+
+const TIME: Wanted = "minutes, minutes:seconds, hours:minutes:seconds, days-hours, \
+                      days-hours:minutes, days-hours:minutes:seconds or UNLIMITED";
+
+/// Seconds; `None` for INFINITE.
+fn time(text: &str) -> Result<Option<u64>, Wanted> {
     if ["-1", "infinite", "unlimited"].iter().any(|word| word.eq_ignore_ascii_case(text)) {
-        return Ok(u32::MAX);
+        return Ok(None);
     }
     let (days, clock) = match text.split_once('-') {
-        Some((days, clock)) => (Some(digits(days).ok_or(WANTED)?), clock),
+        Some((days, clock)) => (Some(digits(days).ok_or(TIME)?), clock),
         None => (None, text),
     };
-    let parts = clock.split(':').map(digits).collect::<Option<Vec<u64>>>().ok_or(WANTED)?;
+    let parts = clock.split(':').map(digits).collect::<Option<Vec<u64>>>().ok_or(TIME)?;
     let (hours, minutes, seconds) = match (days.is_some(), parts.as_slice()) {
         (false, [minutes]) => (0, *minutes, 0),
         (false, [minutes, seconds]) => (0, *minutes, *seconds),
         (true, [hours]) => (*hours, 0, 0),
         (true, [hours, minutes]) => (*hours, *minutes, 0),
         (_, [hours, minutes, seconds]) => (*hours, *minutes, *seconds),
-        _ => return Err(WANTED),
+        _ => return Err(TIME),
     };
     // Each part has at most nine digits: no sum overflows 64 bits.
-    let all = ((days.unwrap_or(0) * 24 + hours) * 60 + minutes) * 60 + seconds;
-    u32::try_from(all.div_ceil(60)).ok().filter(|found| *found < u32::MAX - 1).ok_or(WANTED)
+    Ok(Some(((days.unwrap_or(0) * 24 + hours) * 60 + minutes) * 60 + seconds))
 }
 
 fn digits(text: &str) -> Option<u64> {

@@ -521,7 +521,8 @@ proptest! {
                 let busy: Vec<u32> = lab.state.busy.iter().copied().collect();
                 for id in busy {
                     let node = lab.job(id).course.completing.first().cloned();
-                    let left = node.and_then(|node| ending::left(lab.job(id), &node));
+                    let world = World { conf: &lab.conf, state: &lab.state, now: lab.now };
+                    let left = node.and_then(|node| ending::left(world, lab.job(id), &node));
                     left.into_iter().for_each(|(job, _)| lab.state.take(Change::Job(job)));
                 }
             }

@@ -1,0 +1,177 @@
+//! Effects, in the order of the changes that they follow from.
+
+use crate::controller::agents::Agents;
+use crate::controller::agents::ask::Said;
+use crate::controller::core::{Command, Effect, Ending, agents};
+use crate::controller::state::State;
+use crate::slurm::conf::Conf;
+use crate::slurm::wire::constants::{rc, step};
+use crate::slurm::wire::tables::{EpilogDone, SignalTasks, StepId, SuspendTasks};
+use crate::slurm::wire::{Message, Text, Unset};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// In a request to signal: batch script, steps, or all of the job.
+const WHOM: u16 = 0x1 | 0x4 | 0x8;
+/// The steps, not the batch script.
+const STEPS_ONLY: u16 = 0x4;
+
+/// Carries out effects until there are no more.
+pub async fn all(agents: Arc<Agents>, mut effects: mpsc::UnboundedReceiver<Effect>) {
+    while let Some(effect) = effects.recv().await {
+        agents.take(effect);
+    }
+}
+
+fn job_of(effect: &Effect) -> Option<u32> {
+    match effect {
+        Effect::Launch { job }
+        | Effect::End { job, .. }
+        | Effect::Signal { job, .. }
+        | Effect::Suspend { job, .. } => Some(*job),
+        Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => None,
+    }
+}
+
+impl Agents {
+    pub(super) fn take(self: &Arc<Self>, effect: Effect) {
+        match job_of(&effect) {
+            Some(job) => self.stand(job, effect),
+            None => match effect {
+                Effect::Note(note) => tracing::info!("{note}"),
+                Effect::Schedule => self.bell.ring(),
+                Effect::Register { nodes } => self.register(nodes),
+                _ => unreachable!("it is about a job"),
+            },
+        }
+    }
+
+    /// Stands in the job's line, and works it off if nobody does.
+    pub(super) fn stand(self: &Arc<Self>, job: u32, effect: Effect) {
+        let Some(first) = self.lines.stand(job, effect) else { return };
+        let agents = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut next = Some(first);
+            while let Some(effect) = next {
+                agents.carry_out(effect).await;
+                next = agents.lines.next(job);
+            }
+        });
+    }
+
+    fn register(self: &Arc<Self>, nodes: Vec<String>) {
+        let (conf, _) = self.service.durable();
+        for name in nodes {
+            let (agents, conf) = (Arc::clone(self), Arc::clone(&conf));
+            tokio::spawn(async move {
+                if let Some(of) = agents::node_of(&conf, &name) {
+                    agents.ask(&conf, of, Message::Register).await;
+                }
+            });
+        }
+    }
+
+    async fn carry_out(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::Launch { job } => self.launch(job).await,
+            Effect::End { job, nodes, how, .. } => self.end(job, nodes, how).await,
+            Effect::Signal { job, nodes, step, signal, flags } => {
+                let flags = if step == step::NONE && flags & WHOM == 0 {
+                    flags | STEPS_ONLY
+                } else {
+                    flags
+                };
+                let step_id = StepId { job_id: job, step_id: step, step_het_comp: u32::UNSET };
+                let message =
+                    Message::SignalTasks(Box::new(SignalTasks { step_id, flags, signal }));
+                self.tell_all(&nodes, message).await;
+            }
+            Effect::Suspend { job, nodes, op } => {
+                let tasks = SuspendTasks {
+                    job_core_spec: u16::UNSET,
+                    job_id: job,
+                    op,
+                    ..SuspendTasks::default()
+                };
+                self.tell_all(&nodes, Message::SuspendTasks(Box::new(tasks))).await;
+            }
+            Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => {}
+        }
+    }
+
+    /// Says the same to several nodes; their answers, by node.
+    async fn tell_all(self: &Arc<Self>, nodes: &[Text], message: Message) -> Vec<(Text, Said)> {
+        let (conf, _) = self.service.durable();
+        let mut asking = JoinSet::new();
+        for node in nodes {
+            let (agents, conf) = (Arc::clone(self), Arc::clone(&conf));
+            let (node, message) = (node.clone(), message.clone());
+            asking.spawn(async move {
+                match agents::node_of(&conf, &node.lossy()) {
+                    Some(of) => {
+                        let said = agents.ask(&conf, of, message).await;
+                        (node, said)
+                    }
+                    None => (node, Said::Unreached),
+                }
+            });
+        }
+        asking.join_all().await
+    }
+
+    async fn end(self: &Arc<Self>, id: u32, nodes: Vec<Text>, how: Ending) {
+        let (conf, state) = self.service.durable();
+        let nodes: Vec<Text> =
+            nodes.into_iter().filter(|node| !runs_there(&state, id, node)).collect();
+        if nodes.is_empty() {
+            return;
+        }
+        let Some(message) = self.ending(&conf, &state, id, &nodes, how).await else { return };
+        for (node_name, said) in self.tell_all(&nodes, message).await {
+            let nothing_left = said.code() == Some(rc::AGENT_JOB_COMPLETE);
+            if nothing_left && how != Ending::Abort {
+                let done = EpilogDone { job_id: id, return_code: rc::OK, node_name };
+                self.command(Command::EpilogDone { done: Box::new(done) }).await;
+            }
+        }
+    }
+
+    async fn launch(self: &Arc<Self>, id: u32) {
+        let (conf, state) = self.service.durable();
+        let Some(job) = state.job(id).filter(|job| job.is_active()).cloned() else { return };
+        let (node, launch) = (job.course.batch_host.clone(), job.course.launches);
+        if job.course.confirmed == launch {
+            return;
+        }
+        let code = match agents::node_of(&conf, &node.lossy()) {
+            Some(of) => match self.launching(&conf, &job).await {
+                Ok(message) => match self.ask(&conf, of, message).await {
+                    Said::Unreached => None,
+                    Said::Silence => return,
+                    answer => match answer.code() {
+                        Some(code) => Some(code),
+                        None => return,
+                    },
+                },
+                Err(code) => Some(code),
+            },
+            None => None,
+        };
+        self.command(Command::Launched { job: id, launch, node, code }).await;
+    }
+}
+
+/// Whether a job runs on a node, as far as is durable.
+fn runs_there(state: &State, id: u32, node: &Text) -> bool {
+    state.job(id).is_some_and(|job| {
+        job.is_active() && job.course.shares.iter().any(|share| share.node == *node)
+    })
+}
+
+/// How long an end may take before it is asked for again: the time that jobs have to end, and the
+/// agents to answer.
+pub fn patience(conf: &Conf) -> i64 {
+    let seconds = |name| i64::try_from(conf.number(name)).unwrap_or(0);
+    seconds("KillWait") + 2 * seconds("MessageTimeout")
+}

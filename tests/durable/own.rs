@@ -1,0 +1,86 @@
+//! A client of our own: our codec, a key file, no program of Slurm.
+
+use crate::cluster::Controller;
+use crate::judge::Told;
+use statedir::slurm::auth::key::{self, Key, system_clock};
+use statedir::slurm::auth::{Auth, To};
+use statedir::slurm::link::{Times, call};
+use statedir::slurm::wire::tables::{JobDesc, JobRequest};
+use statedir::slurm::wire::{Field, Message, Text};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who holds the key.
+pub struct Client {
+    auth: Auth,
+    number: AtomicU64,
+}
+
+/// A controller whose credentials are made with a key file, and somebody who has the key.
+pub fn configure(dir: &Path, cluster: &str) -> (Controller, Client) {
+    let ours = Controller::configure(dir.join("ours"), "", cluster);
+    let key_file = dir.join("key");
+    key::create(&key_file).unwrap();
+    let own = format!("AuthKeyFile={}\n", key_file.display());
+    std::fs::write(ours.dir.join("statedir.conf"), own).unwrap();
+    ours.init();
+    let auth = Auth::Key(Key::load(&key_file, system_clock()).unwrap());
+    (ours, Client { auth, number: AtomicU64::new(0) })
+}
+
+/// A batch job as sbatch would describe it, held.
+pub fn job(script: &str) -> JobDesc {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    JobDesc {
+        name: "durable".into(),
+        script: script.into(),
+        environment: vec!["PATH=/usr/bin:/bin".into()],
+        argv: vec!["/tmp/script".into()],
+        work_dir: "/tmp".into(),
+        std_out: "/dev/null".into(),
+        user_id: uid.as_raw(),
+        group_id: gid.as_raw(),
+        priority: 0,
+        min_nodes: 1,
+        min_cpus: 1,
+        num_tasks: 1,
+        ..JobDesc::unset()
+    }
+}
+
+impl Client {
+    fn ask(&self, of: &Controller, message: &Message) -> Option<Message> {
+        call(&self.auth, ("127.0.0.1", of.port), message, To::Anybody, Times::default()).ok()
+    }
+
+    /// Submits a job with a script that is unlike every other.
+    pub fn submit(&self, to: &Controller) -> Option<Told> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let script = format!("#!/bin/sh\n# {number}\n{}\n", "x".repeat(2000));
+        match self.ask(to, &Message::Submit(Box::new(job(&script))))? {
+            Message::Submitted(told) => Some(Told { id: told.job_id, script }),
+            // Not done: again.
+            Message::ReturnCode(code) if code.return_code == 11 => None,
+            other => panic!("a job is refused: {other:?}"),
+        }
+    }
+
+    /// Of these, the ones that the controller knows.
+    pub fn known<'a>(&self, by: &Controller, of: impl Iterator<Item = &'a Told>) -> BTreeSet<u32> {
+        let is_known = |id: &u32| {
+            let request = JobRequest { job_id: *id, show_flags: 0 };
+            matches!(self.ask(by, &Message::JobRequest(Box::new(request))), Some(Message::Jobs(_)))
+        };
+        of.map(|job| job.id).filter(is_known).collect()
+    }
+
+    /// The script of a job.
+    pub fn script(&self, by: &Controller, id: u32) -> Option<String> {
+        let request = JobRequest { job_id: id, show_flags: 0 };
+        match self.ask(by, &Message::ScriptRequest(Box::new(request)))? {
+            Message::Script(found) => Some(Text::lossy(&found.script).into_owned()),
+            _ => None,
+        }
+    }
+}
