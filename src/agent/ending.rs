@@ -64,6 +64,8 @@ pub fn end(agent: &Arc<Agent>, kill: KillJob, kind: Kind, answer: impl FnOnce(u3
         return answer(rc::STANDBY);
     }
     agent.past.terminate(id, kill.time.0);
+    // A launch that is under way is there after this, or will find that it is void.
+    drop(agent.launching.lock().expect("nobody panics with it"));
     if !agent.jobs.begin_ending(id) {
         // Somebody is at it, and will say when it is done.
         return answer(rc::OK);

@@ -213,15 +213,10 @@ impl Jobs {
         let _ = (&self.wake).write(&[0]);
     }
 
-    /// A job has a supervisor from now on, which is our child.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn begin(&self, id: u32, run: Run, uid: u32, child: Child) -> io::Result<()> {
-        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    /// A job has a supervisor from now on: our child, and a descriptor of it.
+    pub fn begin(&self, id: u32, run: Run, uid: u32, child: Child, descriptor: OwnedFd) {
         let serial = self.insert(id, run, uid, Some(child));
         self.supervised(id, serial, descriptor);
-        Ok(())
     }
 
     /// How far a job is, which run of it, and whose.

@@ -20,6 +20,7 @@ use crate::agent::tree;
 use crate::slurm::wire::constants::{rc, select};
 use crate::slurm::wire::tables::{Cred, Launch};
 use crate::slurm::wire::{Text, Time, Version};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
 
@@ -91,13 +92,21 @@ fn begin(agent: &Agent, id: u32, run: Run, brief: &Brief, script: &[u8]) -> io::
             .stdout(Stdio::piped())
             .spawn()?;
         let mut ready = child.stdout.take().expect("it is piped");
-        match ready.read_exact(&mut [0]) {
-            Ok(()) => Ok(child),
-            Err(_) => Err(io::Error::other(format!("its supervisor ended: {}", child.wait()?))),
+        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+        match (ready.read_exact(&mut [0]), descriptor) {
+            (Ok(()), Ok(descriptor)) => Ok((child, descriptor)),
+            (_, descriptor) => {
+                let _ = child.kill();
+                let ended = child.wait()?;
+                Err(io::Error::other(format!("its supervisor: {ended}, {descriptor:?}")))
+            }
         }
     };
     match supervised() {
-        Ok(child) => agent.jobs.begin(id, run, brief.launch.uid, child),
+        Ok((child, descriptor)) => {
+            agent.jobs.begin(id, run, brief.launch.uid, child, descriptor);
+            Ok(())
+        }
         Err(why) => {
             folder.remove()?;
             Err(why)

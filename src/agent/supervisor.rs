@@ -97,6 +97,7 @@ impl Supervisor {
         let Some(lock) = folder.lock()? else { return Ok(None) };
         folder.sign()?;
         let _ = rustix::process::setsid();
+        let _ = rustix::thread::set_name(c"slurmd-job");
         let listener = orders::listen(&folder)?;
         // The agent waits for this byte: from here on the job has a supervisor.
         let _ = io::stdout().write_all(b"r").and_then(|()| io::stdout().flush());
