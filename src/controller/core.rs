@@ -26,6 +26,7 @@ pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
+pub mod review;
 mod start;
 mod submit;
 
@@ -96,6 +97,8 @@ pub enum Command {
     EpilogDone { done: Box<EpilogDone> },
     /// A job is to be started there, if it still waits and the room is still free.
     Start { start: Box<Start> },
+    /// What these jobs wait for of others is to be looked at again.
+    Review { jobs: Vec<u32> },
     /// Time has passed.
     Tick,
 }
@@ -191,6 +194,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),
         Command::Start { start } => start::start(world, start),
+        Command::Review { jobs } => review::review(world, jobs),
         Command::Tick => cycle::tick(world),
     }
 }

@@ -55,12 +55,14 @@ pub fn choose(need: &Need, bounds: Bounds, offers: &[Offer], least_loaded: bool)
     let most = offers.iter().map(|offer| offer.cpus).max().unwrap_or(0);
     let mut kept = offers.to_vec();
     for size in 1..most {
-        let before = kept.len();
-        kept.retain(|offer| offer.required || offer.cpus > size);
-        if kept.len() < bounds.min as usize {
-            return None;
-        }
-        if kept.len() < before {
+        let mut spare = kept.len() - bounds.min as usize;
+        let before = spare;
+        kept.retain(|offer| {
+            let goes = spare > 0 && !offer.required && offer.cpus <= size;
+            spare -= usize::from(goes);
+            !goes
+        });
+        if spare < before {
             let found = Try::new(need, bounds, &kept, least_loaded).run();
             if found.is_some() {
                 return found;
@@ -145,6 +147,7 @@ impl<'a> Try<'a> {
             if self.least_loaded { self.by_load() } else { self.by_runs() }
         }
         let liked = i64::from(self.bounds.like.max(self.bounds.min) - self.bounds.min);
+        self.top_up();
         let enough = self.cpus <= 0 && self.nodes <= liked;
         enough.then(|| {
             self.chosen.sort_unstable();
@@ -163,13 +166,25 @@ impl<'a> Try<'a> {
             // Each node still to come gets a core at least.
             let kept = (self.nodes_min - 1).max(0) * i64::from(per_core);
             let least = i64::from(self.need.node_cpus.max(self.need.cpus_per_task));
-            cpus = cpus.min((self.cpus_max - kept).max(least));
+            let task = i64::from(self.need.cpus_per_task);
+            cpus = cpus.min(((self.cpus_max - kept) / task * task).max(least));
         }
         self.taken[at] = true;
         self.chosen.push((place, u32::try_from(cpus).expect("at least a task's")));
         (self.cpus, self.cpus_max) = (self.cpus - cpus, self.cpus_max - cpus);
         (self.nodes, self.nodes_min) = (self.nodes - 1, self.nodes_min - 1);
         self.room -= 1;
+    }
+
+    /// What was left for other nodes is taken after all, if those had less than that.
+    fn top_up(&mut self) {
+        for (place, cpus) in &mut self.chosen {
+            let at = self.offers.binary_search_by_key(place, |offer| offer.at);
+            let offered = self.offers[at.expect("an offer was chosen")].cpus;
+            let more = i64::from(offered - *cpus).min(self.cpus.max(0));
+            *cpus += u32::try_from(more).expect("not below 0");
+            self.cpus -= more;
+        }
     }
 
     /// The nodes with the most to offer first.

@@ -74,8 +74,8 @@ pub struct Place {
     pub tmp_disk: u32,
     /// Lower ones are taken first.
     pub weight: u32,
-    /// Its features.
-    pub features: Vec<String>,
+    /// Its features, as written.
+    pub features: Option<String>,
     /// Cores for jobs.
     pub usable: Cores,
 }
@@ -91,7 +91,6 @@ impl Place {
         let mut usable = Cores::all(cores);
         let kept = u32::from(node.core_spec_count).min(cores - 1);
         (cores - kept..cores).for_each(|core| usable.cut(core));
-        let features = node.features.as_deref().unwrap_or("").split(',').map(str::trim);
         Place {
             name: node.name.as_str().into(),
             cores,
@@ -101,9 +100,15 @@ impl Place {
             memory: node.real_memory.saturating_sub(node.mem_spec_limit),
             tmp_disk: node.tmp_disk,
             weight: node.weight,
-            features: features.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            features: node.features.clone(),
             usable,
         }
+    }
+
+    /// Whether it has a feature.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.as_deref().is_some_and(|all| all.split(',').any(|one| one == feature))
     }
 
     /// How many sockets there are.

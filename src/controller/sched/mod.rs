@@ -14,7 +14,6 @@
 
 pub mod choose;
 pub mod cores;
-pub mod features;
 pub mod forecast;
 pub mod grid;
 pub mod hold;

@@ -46,6 +46,8 @@ pub struct Need {
     pub tasks_per_node: u32,
     /// Most CPUs to use of a core.
     pub cpus_per_core: u32,
+    /// Threads of a core that it wants; memory for CPUs is for these.
+    pub threads: u32,
     /// Fewest CPUs of each node.
     pub node_cpus: u32,
     /// Fewest free cores of a socket that is used.
@@ -113,12 +115,17 @@ impl Need {
             min_nodes,
             max_nodes,
             nodes: like.unwrap_or(min_nodes).max(min_nodes),
-            min_cpus: least.max(wide(spec.min_cpus).unwrap_or(0)).max(min_nodes),
+            // Of tasks that may be more than CPUs, nobody wants to know how many there are.
+            min_cpus: match overcommit {
+                true => least,
+                false => least.max(wide(spec.min_cpus).unwrap_or(0)).max(min_nodes),
+            },
             max_cpus: wide(spec.max_cpus),
             tasks,
             cpus_per_task,
             tasks_per_node,
             cpus_per_core: per_core.min(threads),
+            threads,
             node_cpus: number(spec.pn_min_cpus),
             socket_cores: number(spec.cores_per_socket).max(1),
             sockets: number(spec.sockets_per_node).max(1),

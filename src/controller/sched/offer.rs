@@ -2,7 +2,8 @@
 //!
 //! Invariant: of what is offered, any smaller number of CPUs in whole tasks can be had, too.
 
-use crate::controller::sched::features::Features;
+use crate::controller::core::features::{Constraint, Joint};
+use crate::controller::sched::choose::Offer;
 use crate::controller::sched::grid::Room;
 use crate::controller::sched::layout::{Layout, Place, Select};
 use crate::controller::sched::need::{Need, Wanted};
@@ -11,40 +12,74 @@ use crate::slurm::wire::Text;
 /// What a need comes to on the nodes of a cluster: worked out once for all nodes.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    features: Option<Features>,
+    constraint: Option<Constraint>,
+    /// Of features in brackets, the one that all nodes are to have.
+    same: Option<String>,
     /// Nodes that the job must have, ascending.
     pub required: Vec<usize>,
+    /// Features that so many nodes must have.
+    pub counted: Vec<(String, u32)>,
     excluded: Vec<usize>,
 }
 
 impl Terms {
-    /// `None`: there is a node, or an expression, that nobody knows.
+    /// In the order in which they are to be tried: several, where features are alternatives for all
+    /// nodes. None: there is a node, or a constraint, that nobody knows.
     #[must_use]
-    pub fn of(need: &Need, layout: &Layout) -> Option<Terms> {
+    pub fn of(need: &Need, layout: &Layout) -> Vec<Terms> {
         let nodes =
             |list: &Text| if list.is_empty() { Some(Vec::new()) } else { layout.listed(list) };
-        let features = match need.features.as_str().filter(|text| !text.is_empty()) {
-            Some(text) => Some(Features::parse(text)?),
-            None => None,
+        let (Some(required), Some(excluded)) = (nodes(&need.required), nodes(&need.excluded))
+        else {
+            return Vec::new();
         };
-        let (required, excluded) = (nodes(&need.required)?, nodes(&need.excluded)?);
-        Some(Terms { features, required, excluded })
+        let plain = Terms { constraint: None, same: None, required, counted: Vec::new(), excluded };
+        if need.features.is_empty() {
+            return vec![plain];
+        }
+        let Ok(constraint) = Constraint::parse(&need.features.lossy()) else { return Vec::new() };
+        let counted = constraint.features.iter().filter(|feature| feature.count > 0);
+        let counted = counted.map(|feature| (feature.name.clone(), feature.count)).collect();
+        let with = Terms { counted, constraint: Some(constraint.clone()), ..plain };
+        let mut alternatives = Vec::new();
+        let mut before = false;
+        for feature in &constraint.features {
+            let is = feature.joint == Joint::Same;
+            if is || before {
+                alternatives.push(Terms { same: Some(feature.name.clone()), ..with.clone() });
+            }
+            before = is;
+        }
+        if alternatives.is_empty() { vec![with] } else { alternatives }
     }
 
     /// Whether a node, all of it free, would be of the right kind.
     #[must_use]
     pub fn suits(&self, need: &Need, select: Select, at: usize, place: &Place) -> bool {
-        let features =
-            self.features.as_ref().is_none_or(|wanted| wanted.are_met_by(&place.features));
+        let features = place.features.as_deref();
         let memory = match need.memory {
             Wanted::PerNode(mebibytes) => mebibytes <= place.memory,
             Wanted::PerCpu(mebibytes) => select.memory || mebibytes <= place.memory,
             Wanted::All => true,
         };
-        features
-            && memory
+        memory
             && need.tmp_disk <= place.tmp_disk
+            && self.constraint.as_ref().is_none_or(|wanted| wanted.may_use(features))
+            && self.same.as_ref().is_none_or(|name| place.has(name))
             && self.excluded.binary_search(&at).is_err()
+    }
+
+    /// Marks offers as required, so that features are on as many nodes as is wanted; whether there
+    /// are so many.
+    #[must_use]
+    pub fn require(&self, layout: &Layout, offers: &mut [Offer]) -> bool {
+        self.counted.iter().all(|(name, count)| {
+            let has = |offer: &Offer| layout.nodes[offer.at].has(name);
+            let there = offers.iter().filter(|offer| offer.required && has(offer)).count();
+            let more = (*count as usize).saturating_sub(there);
+            let free = offers.iter_mut().filter(|offer| !offer.required && has(offer));
+            free.take(more).map(|offer| offer.required = true).count() == more
+        })
     }
 }
 
@@ -66,11 +101,13 @@ pub fn offer(need: &Need, select: Select, place: &Place, room: &Room, most: u32)
     } else {
         room.count
     };
+    // Cores are given with all their threads: the last one may go beyond the limit.
+    let limit = most.div_ceil(place.threads).saturating_mul(per_core);
     let (mut cpus, all) = (cores * per_core, cores * place.threads);
     if need.exclusive && all > most {
         return 0;
     }
-    cpus = cpus.min(most);
+    cpus = cpus.min(most).min(limit);
     if let Some(fit) = by_memory(need, select, place, room, per_core) {
         if need.exclusive && fit < cpus {
             return 0;
@@ -128,8 +165,12 @@ fn by_memory(
         Wanted::PerNode(mebibytes) => (room.memory < mebibytes).then_some(0),
         Wanted::PerCpu(mebibytes) => {
             let fit = u32::try_from(room.memory / mebibytes.max(1)).unwrap_or(u32::MAX);
-            let unit = if select.by_core || select.by_socket { per_core } else { 1 };
-            Some(fit / unit * unit)
+            if !select.by_core && !select.by_socket {
+                return Some(fit);
+            }
+            // Cores are given with all their threads, sockets with all their cores.
+            let unit = if select.by_socket { place.per_socket } else { 1 };
+            Some(fit / (unit * place.threads.min(need.threads)) * unit * per_core)
         }
     }
 }

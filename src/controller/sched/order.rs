@@ -14,8 +14,10 @@ use crate::slurm::conf::{Conf, minutes};
 use crate::slurm::wire::Unset;
 use crate::slurm::wire::constants::job::NICE_OFFSET;
 
-/// The first priority that `priority/basic` gives.
-const FIRST: u32 = 4_294_901_759;
+/// Above the first priority that `priority/basic` gives.
+const FIRST: u32 = 0xffff_0000;
+/// The highest priority that is one.
+const LAST: u32 = u32::MAX - 2;
 
 /// How priorities come about.
 #[derive(Clone, Copy, Debug)]
@@ -63,24 +65,20 @@ impl Priorities {
     /// The priority of a job in a partition; 0: it is held.
     #[must_use]
     pub fn priority(&self, job: &Job, layout: &Layout, queue: usize, now: i64) -> u32 {
-        let own = job.course.priority;
-        if own == 0 {
-            return 0;
+        let nice = to_i64(job.spec.nice);
+        let clamped = |sum: i64| u32::try_from(sum.clamp(1, LAST.into())).expect("clamped");
+        if let Some(own) = job.course.priority.get() {
+            return own;
         }
         if !self.multifactor {
-            // A record that never had one comes in the order of its id.
-            return own.get().unwrap_or(FIRST.saturating_sub(job.id)).max(1);
-        }
-        if let Some(set) = job.spec.priority.get().filter(|set| *set != u32::INFINITE) {
-            return if set == 0 { own.get().unwrap_or(1) } else { set };
+            return clamped(i64::from(FIRST.saturating_sub(job.id)) - nice);
         }
         let partition = f64::from(layout.queues[queue].partition.priority_job_factor);
         let sum = self.age * self.age_factor(job, now)
             + self.size * self.size_factor(job)
             + self.partition * partition / self.factor_most;
         // The cast saturates, and cuts off as Slurm does.
-        let sum = sum as i64 + to_i64(job.spec.site_factor) - to_i64(job.spec.nice);
-        u32::try_from(sum.clamp(1, i64::from(u32::MAX))).expect("clamped")
+        clamped(sum as i64 + to_i64(job.spec.site_factor) - nice)
     }
 
     fn age_factor(&self, job: &Job, now: i64) -> f64 {

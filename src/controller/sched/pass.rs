@@ -84,6 +84,8 @@ struct Pass<'a> {
     in_use: HashMap<(usize, usize), u32>,
     refused: HashMap<Shape, No>,
     started: HashSet<u32>,
+    /// Tasks that were started, by array.
+    tasks: HashMap<u32, u32>,
     found: Found,
 }
 
@@ -102,6 +104,7 @@ pub fn pass(conf: &Conf, state: &State, layout: &Layout, now: i64) -> Found {
         in_use: in_use(layout, state),
         refused: HashMap::new(),
         started: HashSet::new(),
+        tasks: HashMap::new(),
         found: Found::default(),
     };
     let mut ready = pass.ready(state, &Priorities::of(conf, layout));
@@ -183,14 +186,21 @@ impl<'a> Pass<'a> {
         let minutes = time_limit(&of_queue.partition, asked);
         let shape =
             Shape { need: Need::of(&job.spec, self.layout, *queue), queue: *queue, minutes };
+        let array = job.course.array_job_id;
+        let begun = self.tasks.get(&array).copied().unwrap_or(0);
+        let free = if array == 0 { u32::MAX } else { free_tasks(state, job) };
+        let free = free.saturating_sub(begun);
         if !job.is_array() {
+            if free == 0 {
+                return self.say(job.id, No::because(reason::ARRAY_TASK_LIMIT), forecast);
+            }
             match self.try_shape(&shape) {
                 Ok(shares) => self.start(job, None, &shape, shares),
                 Err(no) => self.wait(job, shape, no, forecast),
             }
             return;
         }
-        let free = free_tasks(state, job) as usize;
+        let free = free as usize;
         let mut tasks = task_ids(&job.course.tasks);
         for task in tasks.by_ref().take(free) {
             match self.try_shape(&shape) {
@@ -224,9 +234,10 @@ impl<'a> Pass<'a> {
         if bounds.max < bounds.min || queue.members.len() < bounds.min as usize {
             return Err(No::because(reason::PARTITION_NODE_LIMIT));
         }
-        let Some(terms) = Terms::of(&shape.need, self.layout) else {
+        let terms = Terms::of(&shape.need, self.layout);
+        if terms.is_empty() {
             return Err(No::because(reason::BAD_CONSTRAINTS));
-        };
+        }
         let end = self.now.saturating_add(seconds(shape.minutes));
         let found = self.fit(shape, &terms, bounds, self.times.until(end), true);
         found.ok_or_else(|| self.why(shape, &terms, bounds))
@@ -234,6 +245,17 @@ impl<'a> Pass<'a> {
 
     /// Shares of what is free in a grid.
     fn fit(
+        &self,
+        shape: &Shape,
+        terms: &[Terms],
+        bounds: Bounds,
+        grid: &Grid,
+        now: bool,
+    ) -> Option<Vec<Share>> {
+        terms.iter().find_map(|terms| self.fit_by(shape, terms, bounds, grid, now))
+    }
+
+    fn fit_by(
         &self,
         shape: &Shape,
         terms: &Terms,
@@ -263,7 +285,8 @@ impl<'a> Pass<'a> {
                 offers.push(Offer { at, cpus, per_core, weight, required });
             }
         }
-        if offers.iter().filter(|offer| offer.required).count() < terms.required.len() {
+        let required = offers.iter().filter(|offer| offer.required).count();
+        if required < terms.required.len() || !terms.require(self.layout, &mut offers) {
             return None;
         }
         let chosen = choose(need, bounds, &offers, queue.select.least_loaded)?;
@@ -278,7 +301,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Why there is no room: for ever, as long as nodes are out of service, or just now.
-    fn why(&self, shape: &Shape, terms: &Terms, bounds: Bounds) -> No {
+    fn why(&self, shape: &Shape, terms: &[Terms], bounds: Bounds) -> No {
         if self.fit(shape, terms, bounds, &self.empty, false).is_some() {
             return No::because(reason::RESOURCES);
         }
@@ -288,7 +311,8 @@ impl<'a> Pass<'a> {
             return No::because(reason::PARTITION_CONFIG);
         }
         let members = &self.layout.queues[shape.queue].members;
-        let wanted = if terms.required.is_empty() { members } else { &terms.required };
+        let required = &terms[0].required;
+        let wanted = if required.is_empty() { members } else { required };
         let out = wanted.iter().filter(|at| !self.empty.rooms[**at].up);
         let names: Vec<_> = out.map(|at| self.layout.nodes[*at].name.lossy()).collect();
         let mut names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
@@ -308,6 +332,9 @@ impl<'a> Pass<'a> {
             }
         }
         self.started.insert(job.id);
+        if job.course.array_job_id != 0 {
+            *self.tasks.entry(job.course.array_job_id).or_insert(0) += 1;
+        }
         self.found.forecasts.remove(&job.id);
         let partition = queue.partition.name.as_str().into();
         self.found.starts.push(Start { job: job.id, task, partition, shares });
@@ -337,7 +364,7 @@ impl<'a> Pass<'a> {
     /// Holds the nodes that a job gets first; when that is, and which.
     fn hold(&mut self, shape: &Shape) -> (i64, Text) {
         let bounds = bounds(&shape.need, &self.layout.queues[shape.queue]);
-        let Some(terms) = Terms::of(&shape.need, self.layout) else { return (0, Text::NONE) };
+        let terms = Terms::of(&shape.need, self.layout);
         let mut times = self.times.clone();
         let fits = |grid: &Grid| self.fit(shape, &terms, bounds, grid, false);
         let found = times.hold(self.layout, seconds(shape.minutes), fits);

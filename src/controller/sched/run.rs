@@ -5,6 +5,7 @@
 //! change; what rings during a pass is not forgotten.
 
 use crate::controller::core::Command;
+use crate::controller::core::review::{Due, due};
 use crate::controller::sched::layout::Layout;
 use crate::controller::sched::pass::{Found, pass};
 use crate::controller::service::{Service, now};
@@ -66,6 +67,7 @@ fn until(time: i64) -> Duration {
 }
 
 async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
+    let next = review(service).await;
     let looking = Arc::clone(service);
     let done = spawn_blocking(move || {
         let (conf, state): (Arc<Conf>, State) = looking.working();
@@ -75,6 +77,7 @@ async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
         (conf, found)
     });
     let (conf, mut found) = done.await.expect("a pass does not panic");
+    found.next = [found.next, next].into_iter().flatten().min();
     let mut starts = std::mem::take(&mut found.starts).into_iter().peekable();
     while starts.peek().is_some() {
         let some = starts.by_ref().take(AT_ONCE);
@@ -85,6 +88,18 @@ async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
         }
     }
     (conf, found)
+}
+
+/// Writes down what has come of what jobs wait for; when time alone makes the next one due.
+async fn review(service: &Arc<Service>) -> Option<i64> {
+    let looking = Arc::clone(service);
+    let Due { jobs, next } = spawn_blocking(move || due(&looking.working().1, now()))
+        .await
+        .expect("looking does not panic");
+    for jobs in jobs.chunks(AT_ONCE) {
+        service.command(Command::Review { jobs: jobs.to_vec() }).await;
+    }
+    next
 }
 
 /// Commands in the order in which they are given, several under way: what one finds, those before it

@@ -100,11 +100,21 @@ fn spread(need: &Need, chosen: &[Chosen<'_>]) -> Option<Vec<u32>> {
 }
 
 fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Share> {
+    // Where CPUs are counted, sockets do not matter.
+    let block = !(select.by_core || select.by_socket) || need.block.unwrap_or(select.block);
+    let share = taken(need, select, node, cpus, block)?;
+    if share.memory <= node.room.memory {
+        return Some(share);
+    }
+    // Whole sockets have more CPUs than are wanted; fewer sockets may do.
+    taken(need, select, node, cpus, true).filter(|share| share.memory <= node.room.memory)
+}
+
+fn taken(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32, block: bool) -> Option<Share> {
     let Chosen { place, room, .. } = node;
     let used = per_core(need, place);
     let wanted = cpus.div_ceil(used);
     let mut sockets = Sockets::of(select, place, room);
-    let block = need.block.unwrap_or(select.block);
     let mut cores = Cores::none(place.cores);
     if !block && need.cpus_per_task > 1 {
         sockets.pack(need.cpus_per_task.div_ceil(used), wanted, &mut cores);
@@ -116,9 +126,10 @@ fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Sha
     if select.by_socket {
         sockets.complete(&mut cores);
     }
-    let given =
-        if select.by_core || select.by_socket { cores.count() * place.threads } else { cpus };
-    let counted = if select.by_core || select.by_socket { cores.count() * used } else { cpus };
+    let whole_cores = select.by_core || select.by_socket;
+    let given = if whole_cores { cores.count() * place.threads } else { cpus };
+    let threads = place.threads.min(need.threads);
+    let counted = if whole_cores { cores.count() * threads } else { cpus };
     Some(Share {
         node: place.name.clone(),
         cpus: u16::try_from(given).ok()?,

@@ -81,6 +81,9 @@ fn shares(state: &State, id: u32) -> Vec<(String, u16, Vec<u32>)> {
     course.shares.iter().map(share).collect()
 }
 
+mod random;
+mod real;
+
 const CORES: &str = "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n";
 
 #[test]

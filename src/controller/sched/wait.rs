@@ -3,6 +3,7 @@
 //! Invariant: `None` means that nothing but room keeps the job from starting; the scheduler and
 //! `core::start` ask the same function.
 
+use crate::controller::core::array::throttle;
 use crate::controller::job::Job;
 use crate::controller::state::State;
 use crate::slurm::wire::constants::reason;
@@ -26,14 +27,15 @@ pub fn wait(state: &State, job: &Job, now: i64) -> Option<Wait> {
     if job.is_completing() {
         return forever(reason::CLEANING);
     }
-    if !job.spec.dependency.is_empty() {
-        return forever(reason::DEPENDENCY);
+    if !job.course.dependency.is_empty() {
+        let never = job.course.reason == reason::DEPENDENCY_NEVER;
+        return forever(if never { reason::DEPENDENCY_NEVER } else { reason::DEPENDENCY });
     }
     let begin = job.spec.begin_time.0;
     if begin > now {
         return Some(Wait { reason: reason::BEGIN_TIME, until: Some(begin) });
     }
-    if job.is_array() && free_tasks(state, job) == 0 {
+    if free_tasks(state, job) == 0 {
         return forever(reason::ARRAY_TASK_LIMIT);
     }
     None
@@ -46,14 +48,14 @@ fn held(reason: u16) -> u16 {
     if KEPT.contains(&reason) { reason } else { reason::HELD }
 }
 
-/// How many more tasks of an array may run.
+/// How many more tasks of a job's array may run; many for a job that is in none.
 #[must_use]
-pub fn free_tasks(state: &State, array: &Job) -> u32 {
-    match array.course.array_max_tasks {
-        0 => u32::MAX,
-        most => {
-            let busy = state.array(array.id).filter(|job| job.is_active()).count();
-            most.saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
-        }
+pub fn free_tasks(state: &State, job: &Job) -> u32 {
+    let array = job.course.array_job_id;
+    let most = if array == 0 { 0 } else { throttle(state, array) };
+    if most == 0 {
+        return u32::MAX;
     }
+    let busy = state.array(array).filter(|job| job.is_active()).count();
+    most.saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
 }

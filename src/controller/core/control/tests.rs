@@ -308,7 +308,7 @@ fn what_only_a_waiting_job_can_take_is_refused_of_others() {
         (|desc| desc.num_tasks = 3, rc::NOT_PENDING),
         (|desc| desc.pn_min_memory = 3, rc::NOT_PENDING),
         (|desc| desc.features = "a".into(), rc::NOT_PENDING),
-        (|desc| desc.dependency = "afterok:1".into(), rc::NOT_PENDING),
+        (|desc| desc.dependency = "afterok:9".into(), rc::NOT_PENDING),
         (|desc| desc.begin_time = Time(5_000), rc::NOT_PENDING),
         (|desc| desc.std_out = "/x".into(), rc::NOT_PENDING),
         (|desc| desc.comment = "c".into(), rc::OK),

@@ -2,10 +2,14 @@
 
 use super::{Draft, Refused};
 use crate::controller::core::current;
+use crate::controller::core::dependency::{Dependencies, Kind, Task};
 use crate::slurm::conf::PartitionState;
 use crate::slurm::hostlist::expand;
 use crate::slurm::wire::constants::{rc, reason};
 use crate::slurm::wire::{Text, Unset};
+
+/// Slurm's code for a dependency that cannot be.
+const BAD_DEPENDENCY: u32 = 2038;
 
 pub fn change(draft: &mut Draft<'_>) -> Refused {
     partition(draft)?;
@@ -89,10 +93,20 @@ fn dependency(draft: &mut Draft<'_>) -> Refused {
     }
     draft.waits()?;
     let none = asked.is_empty() || asked.lossy() == "0";
+    let mut wanted = Dependencies::parse(&asked.lossy()).map_err(|_| BAD_DEPENDENCY)?;
+    for one in wanted.list.iter_mut().filter(|one| one.kind != Kind::Singleton) {
+        if one.job == draft.job.id {
+            return Err(BAD_DEPENDENCY);
+        }
+        if one.task == Task::Alone && draft.world.state.arrays.contains_key(&one.job) {
+            one.task = Task::All;
+        }
+    }
     draft.spec.dependency = if none { Text::NONE } else { asked.clone() };
+    draft.course.dependency = if none { Text::NONE } else { wanted.to_string().into() };
     let dependent = [reason::DEPENDENCY, reason::DEPENDENCY_NEVER];
-    if none && dependent.contains(&draft.course.reason) {
-        draft.course.reason = reason::NONE;
+    if dependent.contains(&draft.course.reason) {
+        draft.course.reason = if none { reason::NONE } else { reason::DEPENDENCY };
     }
     Ok(())
 }
