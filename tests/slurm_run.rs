@@ -11,10 +11,10 @@ mod cluster;
 #[path = "programs/mod.rs"]
 mod programs;
 
-use agents::{Slurmd, node_lines, node_state, ports_in_a_row, until_node};
+use agents::{Slurmd, node_lines, node_state, ports_in_a_row, until_node, until_said};
 use cluster::{Controller, Munged};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const OURS: &str = env!("CARGO_BIN_EXE_slurmctld");
 
@@ -60,4 +60,182 @@ fn real_slurmds_register_and_are_idle_and_what_they_said_is_shown() {
     assert_eq!(node_state(&lab.ours, "n1"), "drained");
     assert_eq!(lab.ours.run("scontrol update nodename=n1 state=resume").code, 0);
     until_node(&lab.ours, "n1", "idle");
+}
+
+/// What `scontrol show job` says in a field; empty: the job is not there, or has none.
+fn field(ours: &Controller, id: u32, name: &str) -> String {
+    let shown = ours.run(&format!("scontrol -o show job {id}")).stdout;
+    let begin = format!("{name}=");
+    let word = shown.split_whitespace().find_map(|word| word.strip_prefix(&begin));
+    word.unwrap_or("").to_owned()
+}
+
+fn until_job(ours: &Controller, id: u32, state: &str) {
+    until_said(ours, &format!("job {id} is {state}"), || field(ours, id, "JobState") == state);
+}
+
+impl Lab {
+    /// A folder where jobs of everybody write.
+    fn out(&self) -> PathBuf {
+        let out = self.ours.dir.join("out");
+        if !out.exists() {
+            std::fs::create_dir(&out).unwrap();
+            std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        out
+    }
+
+    /// The text of a file there, as soon as it has some.
+    fn written(&self, name: &str) -> String {
+        let path = self.out().join(name);
+        let mut text = String::new();
+        until_said(&self.ours, &format!("{name} has text"), || {
+            text = std::fs::read_to_string(&path).unwrap_or_default();
+            text.ends_with('\n')
+        });
+        text
+    }
+
+    /// Submits a script, with options, for a user.
+    fn submit(&self, script: &str, options: &str, nobody: bool) -> u32 {
+        let out = self.out();
+        let path = out.join("script.sh");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let out = out.display();
+        let line = format!("sbatch --parsable -D {out} -o {out}/%j.out {options} {out}/script.sh");
+        let said = if nobody { self.ours.run_as_nobody(&line) } else { self.ours.run(&line) };
+        said.stdout.trim().parse().unwrap_or_else(|_| panic!("{said:?}\n{}", self.ours.log()))
+    }
+
+    fn idle(&self) {
+        for slurmd in &self.slurmds {
+            until_node(&self.ours, &slurmd.name, "idle");
+        }
+    }
+}
+
+const BIG: &str = "CPUs=8 RealMemory=1000";
+
+#[test]
+fn jobs_of_root_and_of_an_ordinary_user_run_to_their_end_and_their_exit_codes_are_kept() {
+    let test = "jobs_of_root_and_of_an_ordinary_user_run_to_their_end";
+    let Some(lab) = lab(test, 2, BIG, "") else { return };
+    lab.idle();
+    let good = lab.submit("echo $(id -un) $SLURM_JOB_ID $SLURM_JOB_NODELIST", "", false);
+    let user = lab.submit("id -u; id -g; exit 3", "", true);
+    let signal = lab.submit("kill -9 $$", "", false);
+    until_job(&lab.ours, good, "COMPLETED");
+    let said = lab.written(&format!("{good}.out"));
+    assert!(said.starts_with("root ") && said.contains(&format!(" {good} n")), "{said}");
+    assert_eq!(field(&lab.ours, good, "ExitCode"), "0:0");
+    until_job(&lab.ours, user, "FAILED");
+    assert_eq!(lab.written(&format!("{user}.out")), "65534\n65534\n");
+    assert_eq!(field(&lab.ours, user, "ExitCode"), "3:0");
+    assert_eq!(field(&lab.ours, user, "Reason"), "NonZeroExitCode");
+    until_job(&lab.ours, signal, "FAILED");
+    assert_eq!(field(&lab.ours, signal, "ExitCode"), "0:9");
+    lab.idle();
+}
+
+#[test]
+fn a_running_job_outlives_the_controller_however_young_it_is() {
+    let test = "a_running_job_outlives_the_controller_however_young_it_is";
+    let Some(mut lab) = lab(test, 1, BIG, "") else { return };
+    lab.idle();
+    let script = "echo $$; while [ ! -e go$SLURM_JOB_ID ]; do sleep 0.1; done; exit 5";
+    let old = lab.submit(script, "", false);
+    let pid = lab.written(&format!("{old}.out"));
+    // Killed as soon as it runs, and while another one is on its way.
+    let young = lab.submit(script, "", false);
+    lab.ours.kill();
+    lab.ours.start(Path::new(OURS));
+    let young_pid = lab.written(&format!("{young}.out"));
+    assert_eq!(field(&lab.ours, old, "JobState"), "RUNNING");
+    lab.ours.kill();
+    lab.ours.start(Path::new(OURS));
+    for id in [old, young] {
+        std::fs::write(lab.out().join(format!("go{id}")), "").unwrap();
+    }
+    for (id, pid) in [(old, pid), (young, young_pid)] {
+        until_job(&lab.ours, id, "FAILED");
+        assert_eq!(field(&lab.ours, id, "ExitCode"), "5:0");
+        assert_eq!(field(&lab.ours, id, "Restarts"), "0", "{}", lab.ours.log());
+        assert_eq!(lab.written(&format!("{id}.out")), pid, "it was started once");
+    }
+    lab.idle();
+}
+
+#[test]
+fn a_job_ends_at_its_time_limit() {
+    let test = "a_job_ends_at_its_time_limit";
+    let Some(lab) = lab(test, 1, BIG, "KillWait=2") else { return };
+    lab.idle();
+    let job =
+        lab.submit("trap 'echo caught' TERM; echo up; sleep 600 & wait; exit 0", "-t 1", false);
+    until_job(&lab.ours, job, "TIMEOUT");
+    assert_eq!(field(&lab.ours, job, "Reason"), "TimeLimit");
+    lab.idle();
+    let said = lab.written(&format!("{job}.out"));
+    assert!(said.starts_with("up\n"), "{said}");
+}
+
+#[test]
+fn a_job_whose_node_dies_waits_again_and_the_node_is_down_until_it_is_back() {
+    let test = "a_job_whose_node_dies_waits_again";
+    let more = "SlurmdTimeout=6\nTCPTimeout=1\nMessageTimeout=5\nReturnToService=1";
+    let Some(mut lab) = lab(test, 2, BIG, more) else { return };
+    lab.idle();
+    let job = lab.submit("echo on $SLURMD_NODENAME; sleep 600", "-w n1", false);
+    let stays = lab.submit("echo on $SLURMD_NODENAME; sleep 600", "-w n1 --no-requeue", false);
+    assert_eq!(lab.written(&format!("{job}.out")), "on n1\n");
+    assert_eq!(lab.written(&format!("{stays}.out")), "on n1\n");
+    lab.slurmds[0].kill();
+    until_node(&lab.ours, "n1", "down*");
+    let reason = lab.ours.run("sinfo -h -R -o %E").stdout;
+    assert_eq!(reason, "Not responding\n");
+    until_job(&lab.ours, stays, "NODE_FAIL");
+    assert_eq!(field(&lab.ours, stays, "Reason"), "NodeDown");
+    assert_eq!(field(&lab.ours, job, "JobState"), "PENDING");
+    assert_eq!(field(&lab.ours, job, "Restarts"), "1");
+    lab.slurmds[0].again();
+    // What still runs there of the first time is ended before it runs there again.
+    until_job(&lab.ours, job, "RUNNING");
+    assert_eq!(field(&lab.ours, job, "NodeList"), "n1");
+    assert_eq!(lab.ours.run(&format!("scancel {job}")).code, 0);
+    until_job(&lab.ours, job, "CANCELLED");
+    until_node(&lab.ours, "n1", "idle");
+}
+
+#[test]
+fn hundreds_of_jobs_through_two_slurmds_all_leave_their_output() {
+    let test = "hundreds_of_jobs_through_two_slurmds_all_leave_their_output";
+    let Some(lab) = lab(test, 2, "CPUs=32 RealMemory=10000", "") else { return };
+    lab.idle();
+    let count: u32 =
+        std::env::var("STATEDIR_JOBS").ok().map_or(100, |count| count.parse().unwrap());
+    let out = lab.out();
+    let jobs: Vec<u32> =
+        (0..count).map(|_| lab.submit("echo done $SLURM_JOB_ID", "", false)).collect();
+    until_said(&lab.ours, "all are over", || lab.ours.run("squeue -h").stdout.is_empty());
+    for id in jobs {
+        let said = std::fs::read_to_string(out.join(format!("{id}.out"))).unwrap();
+        assert_eq!(said, format!("done {id}\n"));
+    }
+    lab.idle();
+}
+
+#[test]
+fn agents_read_slurm_conf_again_and_end_with_the_controller() {
+    let test = "agents_read_slurm_conf_again_and_end_with_the_controller";
+    let Some(mut lab) = lab(test, 2, BIG, "") else { return };
+    lab.idle();
+    assert_eq!(lab.ours.run("scontrol reconfigure").code, 0);
+    for slurmd in &lab.slurmds {
+        until_said(&lab.ours, "slurmd reads again", || slurmd.log().contains("reconfigure"));
+    }
+    lab.idle();
+    assert_eq!(lab.ours.run("scontrol shutdown").code, 0);
+    for slurmd in &mut lab.slurmds {
+        slurmd.wait();
+    }
 }

@@ -46,7 +46,7 @@ pub fn job() -> JobDesc {
     let environment = (0..12).map(|at| format!("VARIABLE_{at}=value_of_it").as_str().into());
     JobDesc {
         name: "bench".into(),
-        script: format!("#!/bin/sh\n{}", "# a line of a script\n".repeat(81)).as_str().into(),
+        script: script().as_str().into(),
         environment: environment.collect(),
         argv: vec!["/home/user/script.sh".into()],
         work_dir: "/tmp".into(),
@@ -59,6 +59,18 @@ pub fn job() -> JobDesc {
         num_tasks: 1,
         ..JobDesc::unset()
     }
+}
+
+/// As varied as scripts are: zstd makes half of it.
+fn script() -> String {
+    let mut text = "#!/bin/bash\nset -e\nmodule load compilers mpi\n".to_owned();
+    let mut state = 7_u64;
+    while text.len() < 1750 {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let (step, input) = (state >> 52, state >> 20 & 0xffff_ffff);
+        text += &format!("run_step_{step} --input data/{input:08x}.nc --output out/{step}.dat\n");
+    }
+    text
 }
 
 /// A submission.

@@ -56,10 +56,25 @@ pub fn write(flags: &Flags) {
     let before = device.written().unwrap();
     let time = Until::Time(Duration::from_secs_f64(flags.seconds * flags.rounds as f64));
     let ran = load::run(&auth, ours.port, &submission(), 8, time, None);
+    contents(&ours.state());
     let _ = ours.stop();
     let written = device.written().unwrap() - before;
     println!("  {} requests, {} bytes received, {written} written", ran.done, ran.bytes);
     judge("device bytes a received byte", written as f64 / ran.bytes as f64, 4.0, false);
+}
+
+/// What a store's directory holds, by kind of file.
+fn contents(dir: &Path) {
+    let mut kinds = std::collections::BTreeMap::<String, (u64, u64)>::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = name.trim_matches(|c: char| !c.is_ascii_alphabetic());
+        let kind = kind.rsplit('.').next().unwrap_or(kind).to_owned();
+        let found = kinds.entry(kind).or_default();
+        (found.0, found.1) = (found.0 + 1, found.1 + entry.metadata().unwrap().len());
+    }
+    println!("  files, bytes: {kinds:?}");
 }
 
 /// From exec to the first acknowledged submission, after `kill -9`.

@@ -26,12 +26,14 @@ pub mod features;
 pub mod ids;
 mod nodes;
 mod partitions;
+mod purge;
+mod reread;
 pub mod review;
 mod start;
 mod submit;
 
-pub use nodes::{INVALID_NODE_STATE, known, wished};
-pub use partitions::current;
+pub use nodes::{INVALID_NODE_STATE, known, node_features, node_weight, wished};
+pub use partitions::{current, members};
 
 /// What a command is decided by.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +64,10 @@ pub struct Who {
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A batch job. `request` is a digest of the request's credential, which is never the same
-    /// twice: what was executed is not executed again.
-    Submit { desc: Box<JobDesc>, who: Who, request: Vec<u8> },
+    /// A batch job. `owner` is whose it is to be, where an administrator submits for another;
+    /// `request` is a digest of the request's credential, which is never the same twice: what was
+    /// executed is not executed again.
+    Submit { desc: Box<JobDesc>, who: Who, owner: Option<Who>, request: Vec<u8> },
     /// Jobs are to be signalled or cancelled.
     Kill { request: Box<KillRequest>, who: Who },
     /// Jobs are to be changed.
@@ -83,6 +86,8 @@ pub enum Command {
     CreatePartition { update: Box<UpdatePartition>, who: Who },
     /// A partition is to go.
     DeletePartition { request: Box<DeletePartition>, who: Who },
+    /// slurm.conf was read: at the start, or `again`.
+    Read { again: bool },
     /// An agent registers. `heard`: when its node was heard of before; 0: never.
     Register { registration: Box<Registration>, heard: i64 },
     /// Nodes that were silent have answered.
@@ -97,6 +102,8 @@ pub enum Command {
     EpilogDone { done: Box<EpilogDone> },
     /// A job is to be started there, if it still waits and the room is still free.
     Start { start: Box<Start> },
+    /// Agents are to do as the controller does.
+    PassOn { order: Order },
     /// What these jobs wait for of others is to be looked at again.
     Review { jobs: Vec<u32> },
     /// Time has passed.
@@ -127,6 +134,15 @@ pub enum Ending {
     TimeLimit,
 }
 
+/// What agents do with the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Read slurm.conf again.
+    Reconfigure,
+    /// End.
+    Shutdown,
+}
+
 /// What is to be done once the changes are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -142,6 +158,8 @@ pub enum Effect {
     Suspend { job: u32, nodes: Vec<Text>, op: u16 },
     /// A node is to register.
     Register { nodes: Vec<String> },
+    /// All agents are to do something.
+    PassOn { order: Order },
     /// Jobs or nodes have changed: the scheduler may find something.
     Schedule,
 }
@@ -175,16 +193,20 @@ impl Outcome {
 #[must_use]
 pub fn apply(world: World<'_>, command: &Command) -> Outcome {
     match command {
-        Command::Submit { desc, who, request } => submit::submit(world, desc, who, request),
+        Command::Submit { desc, who, owner, request } => {
+            submit::submit(world, desc, who, owner.as_ref(), request)
+        }
         Command::Kill { request, who } => control::kill(world, request, who),
         Command::UpdateJob { desc, who } => control::update(world, desc, who),
-        Command::Requeue { request, who } => control::requeue(world, request, who),
+        Command::Requeue { request, who } => agents::not_launched(world, request, who)
+            .unwrap_or_else(|| control::requeue(world, request, who)),
         Command::Suspend { request, who } => control::suspend(world, request, who),
         Command::Top { request, who } => control::top(world, request, who),
         Command::UpdateNodes { update, who } => nodes::update(world, update, who),
         Command::UpdatePartition { update, who } => partitions::update(world, update, who),
         Command::CreatePartition { update, who } => partitions::create(world, update, who),
         Command::DeletePartition { request, who } => partitions::delete(world, request, who),
+        Command::Read { again } => reread::read(world, *again),
         Command::Register { registration, heard } => agents::register(world, registration, *heard),
         Command::Answered { nodes } => agents::answered(world, nodes),
         Command::Silent { nodes, down } => agents::silent(world, nodes, *down),
@@ -194,6 +216,9 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),
         Command::Start { start } => start::start(world, start),
+        Command::PassOn { order } => {
+            Outcome::done(Vec::new(), vec![Effect::PassOn { order: *order }])
+        }
         Command::Review { jobs } => review::review(world, jobs),
         Command::Tick => cycle::tick(world),
     }

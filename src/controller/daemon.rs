@@ -20,7 +20,6 @@ use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
 use crate::controller::log;
 use crate::controller::sched;
-use crate::controller::sched::run::Bell;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::controller::users;
@@ -135,8 +134,9 @@ async fn serve(
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
+    service.begin().await;
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
-    let bell = Bell::default();
+    let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());
     let beside = [
         tokio::spawn(signals.serve(Arc::clone(service))),

@@ -1,11 +1,29 @@
 //! Entries of the controller's tables: a form, and records packed as in Slurm's protocol 22.05.
 //!
-//! Invariants: any bytes are a value or an error; what is read is what was written.
+//! | form | behind it |
+//! |---|---|
+//! | 1 | the record |
+//! | 2 | one zstd frame that holds the record: scripts and environments, where that is shorter |
+//!
+//! Invariants: any bytes are a value or an error; what is read is what was written; memory follows
+//! what is there, not what a frame claims, up to [`RECORD_MAX`].
 
+use crate::slurm::wire::limits::SUBMIT_MAX;
 use crate::slurm::wire::{Field, Reader, Version, WireError, Writer};
+use std::cell::RefCell;
+use std::io::Read;
+use zstd::bulk::Compressor;
 
-/// The form that is written, and the only one so far.
+/// A record as it is.
 const FORM: u8 = 1;
+/// A record, compressed.
+const COMPRESSED: u8 = 2;
+/// The longest record that a frame may hold: the largest submission, and what an array adds to it.
+const RECORD_MAX: usize = SUBMIT_MAX + (64 << 10);
+/// Records that are shorter than this are not compressed: little can be gained.
+const SHORT: usize = 256;
+/// The fastest one: a submission waits for it.
+const LEVEL: i32 = 1;
 /// The layouts of records are those of this version, whatever else is spoken.
 const VERSION: Version = Version::V22_05;
 
@@ -21,6 +39,9 @@ pub enum EntryError {
     /// A field is none.
     #[error(transparent)]
     Field(#[from] WireError),
+    /// A frame that is none, or holds more than a record may.
+    #[error("a compressed record that cannot be read")]
+    Compressed,
     /// Bytes are left.
     #[error("{0} bytes behind the entry")]
     Trailing(usize),
@@ -43,14 +64,49 @@ pub fn encode_with(pack: impl FnOnce(&mut Writer)) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// The bytes of an entry, compressed where that makes it shorter.
+#[must_use]
+pub fn encode_compressed(value: &impl Field) -> Vec<u8> {
+    thread_local! {
+        // Making one takes longer than what it does here.
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> =
+            RefCell::new(Compressor::new(LEVEL).ok());
+    }
+    let plain = encode(value);
+    if plain.len() < SHORT {
+        return plain;
+    }
+    let frame = COMPRESSOR.with_borrow_mut(|compressor| {
+        compressor.as_mut().and_then(|compressor| compressor.compress(&plain[1..]).ok())
+    });
+    match frame {
+        Some(frame) if frame.len() + 1 < plain.len() => [&[COMPRESSED], &frame[..]].concat(),
+        _ => plain,
+    }
+}
+
+fn decompress(frame: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = frame;
+    let mut record = Vec::new();
+    let decoder = zstd::stream::read::Decoder::with_buffer(&mut rest).ok()?;
+    let most = u64::try_from(RECORD_MAX).ok()? + 1;
+    decoder.single_frame().take(most).read_to_end(&mut record).ok()?;
+    (rest.is_empty() && record.len() <= RECORD_MAX).then_some(record)
+}
+
 /// The value in an entry.
 ///
 /// # Errors
 /// [`EntryError`].
 pub fn decode<T: Field>(bytes: &[u8]) -> Result<T, EntryError> {
+    let record;
     let mut input = match bytes.split_first() {
         None => return Err(EntryError::Empty),
         Some((&FORM, rest)) => Reader::new(rest, VERSION),
+        Some((&COMPRESSED, frame)) => {
+            record = decompress(frame).ok_or(EntryError::Compressed)?;
+            Reader::new(&record, VERSION)
+        }
         Some((other, _)) => return Err(EntryError::Form(*other)),
     };
     let value = T::unpack(&mut input)?;
@@ -96,8 +152,30 @@ mod tests {
         }
         let longer = [&bytes[..], &[0]].concat();
         assert_eq!(decode::<T>(&longer), Err(EntryError::Trailing(1)));
-        let newer = [&[2][..], &bytes[1..]].concat();
-        assert_eq!(decode::<T>(&newer), Err(EntryError::Form(2)));
+        let newer = [&[3][..], &bytes[1..]].concat();
+        assert_eq!(decode::<T>(&newer), Err(EntryError::Form(3)));
+    }
+
+    #[test]
+    fn a_script_is_kept_shorter_and_comes_back_and_what_is_damaged_is_an_error() {
+        let payload = Payload {
+            script: "#!/bin/sh\nsrun step\n".repeat(50).as_str().into(),
+            environment: vec!["PATH=/bin:/usr/bin".into(); 20],
+            ..Payload::default()
+        };
+        let (plain, bytes) = (encode(&payload), encode_compressed(&payload));
+        assert!(bytes[0] == COMPRESSED && bytes.len() * 4 < plain.len(), "{}", bytes.len());
+        assert_eq!(decode::<Payload>(&bytes).unwrap(), payload);
+        for len in 1..bytes.len() {
+            assert_eq!(decode::<Payload>(&bytes[..len]), Err(EntryError::Compressed), "{len}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(decode::<Payload>(&longer), Err(EntryError::Compressed));
+        let short = Payload { script: "#!/bin/sh\n".into(), ..Payload::default() };
+        assert_eq!(encode_compressed(&short), encode(&short));
+        let bomb = zstd::bulk::compress(&vec![0; RECORD_MAX + 1], LEVEL).unwrap();
+        let bomb = [&[COMPRESSED], &bomb[..]].concat();
+        assert_eq!(decode::<Payload>(&bomb), Err(EntryError::Compressed));
     }
 
     #[test]

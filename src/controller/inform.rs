@@ -2,7 +2,7 @@
 //! by field what Slurm's own controller says; tests compare the two as its clients print them.
 
 use crate::controller::agents::pulse::Pulse;
-use crate::controller::core::known;
+use crate::controller::core::{current, known, members, node_features, node_weight};
 use crate::controller::memory;
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
@@ -12,7 +12,7 @@ use crate::slurm::wire::constants::{node, partition, select};
 use crate::slurm::wire::tables::{
     Energy, Listing, Node as NodeInfo, NodeSelect, Partition as PartitionInfo, Power, Sensors,
 };
-use crate::slurm::wire::{Bits, Scaled, SelectJob, Text, Time, Unset};
+use crate::slurm::wire::{Bits, Scaled, SelectJob, Time, Unset};
 use std::fmt::Write;
 
 pub mod jobs;
@@ -58,7 +58,7 @@ pub fn nodes(
     changed: i64,
     show: u16,
 ) -> Listing<Time, NodeInfo> {
-    let hidden = hidden_nodes(conf, show);
+    let hidden = hidden_nodes(conf, state, show);
     let records = conf.nodes.iter().zip(hidden).map(|(of, hidden)| {
         let record = known(state, of);
         let future = record.state & node::BASE == node::FUTURE && show & SHOW_FUTURE == 0;
@@ -89,20 +89,20 @@ pub fn one_node(
 }
 
 /// Nodes whose partitions are all hidden.
-fn hidden_nodes(conf: &Conf, show: u16) -> Vec<bool> {
+fn hidden_nodes(conf: &Conf, state: &State, show: u16) -> Vec<bool> {
     let mut hidden = vec![show & SHOW_ALL == 0; conf.nodes.len()];
     let mut in_any = vec![false; conf.nodes.len()];
-    for (at, partition) in conf.partitions.iter().enumerate() {
-        for member in conf.members(at) {
-            in_any[*member] = true;
-            hidden[*member] &= partition.hidden;
+    for partition in current(conf, state) {
+        for member in members(conf, &partition) {
+            in_any[member] = true;
+            hidden[member] &= partition.hidden;
         }
     }
     hidden.into_iter().zip(in_any).map(|(hidden, in_any)| hidden && in_any).collect()
 }
 
 fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo {
-    let features = Text::from(of.features.clone());
+    let (features, features_act) = node_features(of, record);
     NodeInfo {
         name: of.name.as_str().into(),
         node_hostname: of.hostname.as_str().into(),
@@ -125,7 +125,7 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
         cpus_efctv: of.cpus,
         cpu_load: u32::UNSET,
         free_mem: u64::UNSET,
-        weight: of.weight,
+        weight: node_weight(of, record),
         reason_uid: record.reason_uid,
         reason_time: record.reason_time,
         select_nodeinfo: NodeSelect {
@@ -133,8 +133,8 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
             alloc_tres_weighted: Scaled::new(0.0),
             ..NodeSelect::default()
         },
-        features: features.clone(),
-        features_act: features,
+        features,
+        features_act,
         gres: of.gres.clone().into(),
         gres_drain: (show & SHOW_DETAIL != 0).then_some("N/A").into(),
         comment: record.comment.clone(),
@@ -219,10 +219,15 @@ fn in_units(mebibytes: u64) -> String {
 
 /// All partitions that are shown.
 #[must_use]
-pub fn partitions(conf: &Conf, changed: i64, show: u16) -> Listing<Time, PartitionInfo> {
-    let shown = conf.partitions.iter().enumerate();
-    let shown = shown.filter(|(_, partition)| show & SHOW_ALL != 0 || !partition.hidden);
-    let records = shown.map(|(at, partition)| partition_info(conf, partition, conf.members(at)));
+pub fn partitions(
+    conf: &Conf,
+    state: &State,
+    changed: i64,
+    show: u16,
+) -> Listing<Time, PartitionInfo> {
+    let shown = current(conf, state).into_iter();
+    let shown = shown.filter(|partition| show & SHOW_ALL != 0 || !partition.hidden);
+    let records = shown.map(|of| partition_info(conf, &of, &members(conf, &of)));
     Listing { head: Time(changed), records: records.collect() }
 }
 
@@ -232,11 +237,11 @@ pub fn cluster_preempt_mode(conf: &Conf) -> u16 {
     conf.text("PreemptMode").and_then(|text| preempt_mode(text).ok()).unwrap_or(0)
 }
 
-fn flags(of: &Partition) -> u16 {
+fn flags(conf: &Conf, of: &Partition) -> u16 {
     [
         (of.is_default, partition::DEFAULT),
         (of.hidden, HIDDEN),
-        (of.no_root, NO_ROOT),
+        (of.no_root || conf.flag("DisableRootJobs"), NO_ROOT),
         (of.root_only, ROOT_ONLY),
         (of.needs_reservation, NEEDS_RESERVATION),
         (of.least_loaded, LEAST_LOADED),
@@ -277,7 +282,7 @@ fn partition_info(conf: &Conf, of: &Partition, members: &[usize]) -> PartitionIn
         def_mem_per_cpu: memory::default_of(conf, of),
         max_cpus_per_node: of.max_cpus_per_node,
         max_mem_per_cpu: memory::most_of(conf, of),
-        flags: flags(of),
+        flags: flags(conf, of),
         max_share: of.max_share,
         over_time_limit: of.over_time_limit.unwrap_or(u16::UNSET),
         preempt_mode: of.preempt_mode.unwrap_or_else(|| cluster_preempt_mode(conf)),

@@ -6,7 +6,7 @@
 //! | 1 | … | the record [`Entry`], packed as in Slurm's protocol 22.05 |
 //!
 //! Script, arguments and environment are an entry of the table `scripts`, under the id of the job,
-//! or of the array that it belongs to: form 1, and the record [`Payload`].
+//! or of the array that it belongs to: the record [`Payload`], form 1 or 2 (`entry`).
 
 use crate::controller::entry::{self, EntryError};
 use crate::slurm::wire::constants::job;

@@ -20,7 +20,8 @@ pub const TABLE: &str = "nodes";
 record! {
     /// What is known of a node. `state` is UNKNOWN, DOWN, IDLE (in service) or FUTURE, and flags;
     /// what jobs make of it (ALLOCATED, MIXED, COMPLETING) is derived. What the node registered
-    /// with last is in the fields from `boot_time` on; zeros: it never did.
+    /// with last is in the fields from `boot_time` on; zeros: it never did. Features and weight are
+    /// slurm.conf's unless they are set here.
     NodeRecord {
         state: u32;
         reason: Text;
@@ -28,6 +29,9 @@ record! {
         reason_time: Time;
         comment: Text;
         extra: Text;
+        features: Text;
+        features_act: Text;
+        weight: u32;
         boot_time: Time;
         slurmd_start_time: Time;
         registered: Time;

@@ -6,7 +6,7 @@
 
 use crate::controller::agents::pulse::Pulse;
 use crate::controller::config::{Facts, config};
-use crate::controller::core::{Command, Effect, Who};
+use crate::controller::core::{Command, Effect, Order, Who};
 use crate::controller::inform::jobs::{self, Scene, Viewer};
 use crate::controller::inform::{self, steps};
 use crate::controller::job::Payload;
@@ -19,13 +19,16 @@ use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::tables::{ControlStatus, Registration, Script};
-use crate::slurm::wire::{Message, Time};
+use crate::slurm::wire::{Message, Time, Unset};
 use crate::store::Store;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 pub use crate::controller::pipeline::{End, now};
+
+/// In a request to shut down: the agents as well.
+const EVERYBODY: u16 = 0;
 
 /// Slurm's code for an error that has no other.
 const UNSPECIFIED: u32 = u32::MAX;
@@ -213,11 +216,20 @@ impl Service {
             }
             // It is in charge already.
             Message::Takeover if self.is_admin(who) => code(rc::OK),
-            Message::Shutdown(_) if self.is_admin(who) => {
+            Message::Shutdown(asked) if self.is_admin(who) => {
+                if asked.option == EVERYBODY {
+                    self.command(Command::PassOn { order: Order::Shutdown }).await;
+                }
                 self.stop(End::Asked);
                 code(rc::OK)
             }
-            Message::Reconfigure if self.is_admin(who) => code(self.reconfigure().await),
+            Message::Reconfigure if self.is_admin(who) => {
+                let read = self.reconfigure().await;
+                if read == rc::OK {
+                    self.command(Command::PassOn { order: Order::Reconfigure }).await;
+                }
+                code(read)
+            }
             Message::Takeover | Message::Shutdown(_) | Message::Reconfigure => code(rc::USER),
             message if asks_only(&message) => {
                 let service = Arc::clone(self);
@@ -265,7 +277,12 @@ impl Service {
                 code(rc::NO_CHANGE)
             }
             Message::PartitionsRequest(asked) => {
-                let found = inform::partitions(&live.conf, live.conf_changed, asked.show_flags);
+                let found = inform::partitions(
+                    &live.conf,
+                    &live.state,
+                    live.conf_changed,
+                    asked.show_flags,
+                );
                 Answer::Reply(Message::Partitions(Box::new(found)))
             }
             Message::JobsRequest(asked) if not_newer(jobs_changed, asked.last_update) => {
@@ -274,6 +291,11 @@ impl Service {
             Message::JobsRequest(asked) => {
                 let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
                 let found = jobs::jobs(scene, viewer, asked.job_ids.as_deref(), None);
+                Answer::Reply(Message::Jobs(Box::new(found)))
+            }
+            Message::UserJobsRequest(asked) => {
+                let (scene, viewer) = self.scene(&live, &found, who, asked.show_flags);
+                let found = jobs::jobs(scene, viewer, None, Some(asked.user_id));
                 Answer::Reply(Message::Jobs(Box::new(found)))
             }
             Message::JobRequest(asked) => {
@@ -320,7 +342,14 @@ impl Service {
         let is_agent = self.is_agent(identity);
         let who = self.who(identity).await;
         let command = match message {
-            Message::Submit(desc) => Command::Submit { desc, who, request: asker.request.to_vec() },
+            Message::Submit(desc) => {
+                let other = desc.user_id.get().filter(|uid| *uid != who.uid && who.admin);
+                let owner = match other {
+                    Some(uid) => Some(self.who(Identity { uid, gid: desc.group_id }).await),
+                    None => None,
+                };
+                Command::Submit { desc, who, owner, request: asker.request.to_vec() }
+            }
             Message::Kill(request) | Message::CancelStep(request) => Command::Kill { request, who },
             Message::UpdateJob(desc) => Command::UpdateJob { desc, who },
             Message::Requeue(request) => Command::Requeue { request, who },
@@ -385,6 +414,11 @@ impl Service {
         }
     }
 
+    /// slurm.conf may have changed while nobody was in charge.
+    pub async fn begin(&self) {
+        self.pipeline.command(Command::Read { again: false }).await;
+    }
+
     /// Reads slurm.conf again. With a mistake in it, everything stays as it was.
     pub async fn reconfigure(&self) -> u32 {
         let (old, _) = self.working();
@@ -407,8 +441,12 @@ impl Service {
         if self.pipeline.configure(Arc::new(conf)).await.is_none() {
             return AGAIN;
         }
+        self.board.bell().ring();
         tracing::info!("slurm.conf was read again");
-        rc::OK
+        match self.pipeline.command(Command::Read { again: true }).await {
+            Some(Message::ReturnCode(code)) => code.return_code,
+            _ => AGAIN,
+        }
     }
 }
 
@@ -425,6 +463,7 @@ fn asks_only(message: &Message) -> bool {
             | Message::PartitionsRequest(_)
             | Message::JobsRequest(_)
             | Message::JobRequest(_)
+            | Message::UserJobsRequest(_)
             | Message::ScriptRequest(_)
             | Message::StepsRequest(_)
     )

@@ -416,7 +416,7 @@ pub fn batch(changes: &[Change]) -> Result<Batch, BatchError> {
                 batch.delete(JOBS, &entry::key(*id))?;
             }
             Change::Script(id, payload) => {
-                batch.put(SCRIPTS, &entry::key(*id), &entry::encode(&**payload))?;
+                batch.put(SCRIPTS, &entry::key(*id), &entry::encode_compressed(&**payload))?;
             }
             Change::ForgetScript(id) => {
                 batch.delete(SCRIPTS, &entry::key(*id))?;

@@ -8,7 +8,7 @@ use crate::controller::core::{Command, agents, known};
 use crate::controller::service::now;
 use crate::slurm::auth::To;
 use crate::slurm::conf::{Conf, Node};
-use crate::slurm::link::{LinkError, Times, call};
+use crate::slurm::link::{LinkError, Times, call, tell};
 use crate::slurm::wire::Message;
 use crate::slurm::wire::constants::node;
 use std::sync::Arc;
@@ -74,6 +74,18 @@ impl Agents {
                 if unreached { Said::Unreached } else { Said::Silence }
             }
         }
+    }
+
+    /// Tells the agent of a node something that it does not answer.
+    pub async fn tell(self: &Arc<Self>, conf: &Conf, of: &Node, message: Message) {
+        let _place = self.places.acquire().await.expect("it is never closed");
+        let (service, times) = (Arc::clone(&self.service), times(conf));
+        let (address, port, name) = (of.address.clone(), of.port, of.name.clone());
+        let told = spawn_blocking(move || {
+            tell(service.auth(), (&address, port), &message, To::Anybody, times)
+                .map_err(|error| tracing::debug!("node {name}: {error}"))
+        });
+        let _ = told.await;
     }
 
     async fn lives(self: &Arc<Self>, of: &Node, answer: &Message) {

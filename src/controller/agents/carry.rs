@@ -2,9 +2,9 @@
 
 use crate::controller::agents::Agents;
 use crate::controller::agents::ask::Said;
-use crate::controller::core::{Command, Effect, Ending, agents};
+use crate::controller::core::{Command, Effect, Ending, Order, agents};
 use crate::controller::state::State;
-use crate::slurm::conf::Conf;
+use crate::slurm::conf::{Conf, Initial};
 use crate::slurm::wire::constants::{rc, step};
 use crate::slurm::wire::tables::{EpilogDone, SignalTasks, StepId, SuspendTasks};
 use crate::slurm::wire::{Message, Text, Unset};
@@ -30,6 +30,8 @@ fn job_of(effect: &Effect) -> Option<u32> {
         | Effect::End { job, .. }
         | Effect::Signal { job, .. }
         | Effect::Suspend { job, .. } => Some(*job),
+        // Nobody's job: what all are told stands in a line of its own.
+        Effect::PassOn { .. } => Some(0),
         Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => None,
     }
 }
@@ -96,8 +98,24 @@ impl Agents {
                 };
                 self.tell_all(&nodes, Message::SuspendTasks(Box::new(tasks))).await;
             }
+            Effect::PassOn { order } => self.pass_on(order).await,
             Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => {}
         }
+    }
+
+    /// Tells every agent, which does not answer this.
+    async fn pass_on(self: &Arc<Self>, order: Order) {
+        let (conf, _) = self.service.durable();
+        let mut telling = JoinSet::new();
+        for of in conf.nodes.iter().filter(|of| of.initial != Initial::Future) {
+            let (agents, conf, of) = (Arc::clone(self), Arc::clone(&conf), of.clone());
+            let message = match order {
+                Order::Reconfigure => Message::Reconfigure,
+                Order::Shutdown => Message::Shutdown(Box::default()),
+            };
+            telling.spawn(async move { agents.tell(&conf, &of, message).await });
+        }
+        telling.join_all().await;
     }
 
     /// Says the same to several nodes; their answers, by node.
@@ -124,17 +142,26 @@ impl Agents {
         let (conf, state) = self.service.durable();
         let nodes: Vec<Text> =
             nodes.into_iter().filter(|node| !runs_there(&state, id, node)).collect();
+        let (nodes, gone): (Vec<Text>, Vec<Text>) =
+            nodes.into_iter().partition(|node| agents::node_of(&conf, &node.lossy()).is_some());
+        for node in gone {
+            // It left slurm.conf: nobody will ever say so.
+            self.nothing_left(id, node).await;
+        }
         if nodes.is_empty() {
             return;
         }
         let Some(message) = self.ending(&conf, &state, id, &nodes, how).await else { return };
-        for (node_name, said) in self.tell_all(&nodes, message).await {
-            let nothing_left = said.code() == Some(rc::AGENT_JOB_COMPLETE);
-            if nothing_left && how != Ending::Abort {
-                let done = EpilogDone { job_id: id, return_code: rc::OK, node_name };
-                self.command(Command::EpilogDone { done: Box::new(done) }).await;
+        for (node, said) in self.tell_all(&nodes, message).await {
+            if said.code() == Some(rc::AGENT_JOB_COMPLETE) && how != Ending::Abort {
+                self.nothing_left(id, node).await;
             }
         }
+    }
+
+    async fn nothing_left(self: &Arc<Self>, job_id: u32, node_name: Text) {
+        let done = EpilogDone { job_id, return_code: rc::OK, node_name };
+        self.command(Command::EpilogDone { done: Box::new(done) }).await;
     }
 
     async fn launch(self: &Arc<Self>, id: u32) {

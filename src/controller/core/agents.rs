@@ -15,13 +15,16 @@ mod reconcile;
 mod registration;
 mod reports;
 
-pub use liveness::{answered, drain, lost, may_return, silent};
+pub use liveness::{answered, drain, empty, lost, may_return, silent};
 pub use reconcile::patience as patience_of_launch;
 pub use registration::register;
-pub use reports::{batch_done, epilog_done, launched};
+pub use reports::{batch_done, epilog_done, launched, not_launched};
 
 /// A node of slurm.conf.
 #[must_use]
 pub fn node_of<'a>(conf: &'a Conf, name: &str) -> Option<&'a Node> {
     conf.nodes.iter().find(|node| node.name == name)
 }
+
+#[cfg(test)]
+mod tests;

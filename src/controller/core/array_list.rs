@@ -20,7 +20,11 @@ pub struct ArrayList {
 #[must_use]
 pub fn parse(text: &str, size: u32) -> Option<ArrayList> {
     let (list, limit) = match text.split_once('%') {
-        Some((list, limit)) => (list, number(limit)?),
+        // As Slurm: what is no number limits nothing.
+        Some((list, limit)) => {
+            let digits = limit.bytes().take_while(u8::is_ascii_digit).count();
+            (list, limit[..digits].parse().unwrap_or(0))
+        }
         None => (text, 0),
     };
     let list = list.trim_start_matches('[').trim_end_matches(']');
@@ -115,6 +119,7 @@ mod tests {
             ("5", "5"),
             ("0-3", "0-3"),
             ("0-3%1", "0-3%1"),
+            ("0-3%x", "0-3"),
             ("[1-4]", "1-4"),
             ("0-9:2,15%3", "0-8:2,15%3"),
             ("3,1,2,2", "1-3"),
@@ -135,8 +140,6 @@ mod tests {
             "1:2",
             "1-9:0",
             "1-9:x",
-            "1-4%",
-            "1-4%x",
             "1,,2",
             "1-2-3",
             "99999999999",

@@ -1,9 +1,9 @@
-//! What time brings: warnings and limits of jobs that run.
+//! What time brings: warnings and limits of jobs that run; old jobs are forgotten.
 //!
 //! Invariants: a job that is stopped has all its time; a warning is sent once in each run.
 
 use crate::controller::core::draft::Draft;
-use crate::controller::core::{Effect, Ending, Outcome, World, ending};
+use crate::controller::core::{Effect, Ending, Outcome, World, ending, purge};
 use crate::controller::job::{Course, Job};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{job as state, rc, reason, step};
@@ -29,6 +29,7 @@ pub fn tick(world: World<'_>) -> Outcome {
             warn(&mut draft, job);
         }
     }
+    purge::purge(world).into_iter().for_each(|change| draft.put(change));
     draft.outcome(Message::code(rc::OK))
 }
 

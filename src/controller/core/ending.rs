@@ -212,8 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_was_to_wait_again_can_still_be_cancelled_and_keeps_its_nodes_until_they_are_clean()
-     {
+    fn a_job_that_is_to_wait_again_can_be_cancelled_and_keeps_its_nodes_until_they_are_clean() {
         let (conf, state) = (conf(), State::default());
         let world = World { conf: &conf, state: &state, now: 9 };
         let (again, effects) = requeue(world, &running(&["a", "b"]));

@@ -1,4 +1,5 @@
-//! `--constraint`: `a&b`, `a|b`, `(a|b)&c`, `a*2&b*3`, `[a|b]`, read from left to right as Slurm does.
+//! `--constraint`: `a&b`, `a|b`, `(a|b)&c`, `a*2&b*3`, `[a|b]`, read from left to right as Slurm
+//! does.
 //!
 //! Invariants: any text is a constraint or an error; its size is bounded by that of the text.
 

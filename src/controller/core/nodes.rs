@@ -15,6 +15,9 @@ use std::collections::{BTreeSet, HashMap};
 /// Slurm's code for a state that the node cannot take.
 pub const INVALID_NODE_STATE: u32 = 2028;
 
+/// Slurm's code for generic resources that there are none of.
+const GRES: u32 = 2072;
+
 /// A node that a cloud brings when it is wanted.
 const CLOUD: u32 = 0x80;
 
@@ -34,7 +37,25 @@ fn initial(of: &Node) -> NodeRecord {
         Initial::Future => node::FUTURE,
         Initial::Cloud => node::IDLE | CLOUD,
     };
-    NodeRecord { state, reason: of.reason.clone().into(), ..NodeRecord::default() }
+    let reason = of.reason.clone().into();
+    NodeRecord { state, reason, weight: u32::UNSET, ..NodeRecord::default() }
+}
+
+/// The features that a node has, and those of them that are active.
+#[must_use]
+pub fn node_features(of: &Node, record: &NodeRecord) -> (Text, Text) {
+    let own = || Text::from(of.features.clone());
+    let set = |text: &Text| (!text.is_none()).then(|| text.clone());
+    let available = set(&record.features).unwrap_or_else(own);
+    let active = set(&record.features_act).unwrap_or_else(|| available.clone());
+    let shown = |text: Text| if text.is_empty() { Text::NONE } else { text };
+    (shown(available), shown(active))
+}
+
+/// The weight of a node: lower ones are taken first.
+#[must_use]
+pub fn node_weight(of: &Node, record: &NodeRecord) -> u32 {
+    record.weight.get().unwrap_or(of.weight)
 }
 
 /// Changes nodes: all of them, or none.
@@ -45,8 +66,8 @@ pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
     }
     let names = update.node_names.lossy();
     let Ok(names) = expand(&names) else { return Outcome::refused(rc::NODE) };
-    if !only_known_fields(update) {
-        return Outcome::refused(rc::UNSUPPORTED);
+    if let Some(code) = not_here(update) {
+        return Outcome::refused(code);
     }
     let mut draft = Draft::new(world);
     let mut back = Vec::new();
@@ -60,6 +81,9 @@ pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
         }
         let mut record = known(&draft.state, node);
         describe(&mut record, update, who.uid, now);
+        if let Err(code) = equip(&mut record, node, update) {
+            return Outcome::refused(code);
+        }
         if let Some(wish) = update.node_state.get() {
             match wished(record.state, wish) {
                 Some(next) => record.state = next,
@@ -87,18 +111,35 @@ pub fn update(world: World<'_>, update: &UpdateNode, who: &Who) -> Outcome {
     draft.outcome(Message::code(rc::OK))
 }
 
-/// Whether nothing is asked for that this controller does not do yet.
-fn only_known_fields(update: &UpdateNode) -> bool {
-    let texts = [
-        &update.features,
-        &update.features_act,
-        &update.gres,
-        &update.node_addr,
-        &update.node_hostname,
-    ];
-    texts.into_iter().all(Text::is_none)
-        && update.weight.is_unset()
-        && (update.cpu_bind == 0 || update.cpu_bind.is_unset())
+/// The code for what this controller has none of.
+fn not_here(update: &UpdateNode) -> Option<u32> {
+    let addresses = [&update.node_addr, &update.node_hostname];
+    let bound = update.cpu_bind != 0 && !update.cpu_bind.is_unset();
+    if !addresses.into_iter().all(Text::is_none) || bound {
+        return Some(rc::UNSUPPORTED);
+    }
+    (!update.gres.is_empty()).then_some(GRES)
+}
+
+/// Features and weight, where the request says anything about them. Active features must be
+/// available ones.
+fn equip(record: &mut NodeRecord, of: &Node, update: &UpdateNode) -> Result<(), u32> {
+    if !update.features.is_none() {
+        record.features = update.features.clone();
+        // What was active may not be available any more: all of it is, unless this says otherwise.
+        record.features_act = Text::NONE;
+    }
+    if !update.features_act.is_none() {
+        record.features_act = update.features_act.clone();
+    }
+    if let Some(weight) = update.weight.get() {
+        record.weight = weight;
+    }
+    let (available, active) = node_features(of, record);
+    let (available, active) = (available.lossy(), active.lossy());
+    let named = active.split(',').filter(|feature| !feature.is_empty());
+    let mut missing = named.filter(|feature| !available.split(',').any(|other| other == *feature));
+    if missing.next().is_some() { Err(rc::FEATURE_SUBSET) } else { Ok(()) }
 }
 
 /// Reason, comment and extra, where the request says anything about them.
@@ -125,13 +166,18 @@ fn describe(record: &mut NodeRecord, update: &UpdateNode, uid: u32, now: i64) {
 /// | DRAIN, FAIL, NoResp | always | sets the flag |
 /// | UNDRAIN | drained | clears DRAIN |
 /// | RESUME | DOWN, FUTURE, drained or failing | clears DRAIN, FAIL, DOWN and FUTURE |
-/// | IDLE | base DOWN or IDLE | base IDLE |
+/// | IDLE | base DOWN or IDLE | base IDLE, clears DRAIN and FAIL |
 ///
+/// Of a node that registered with less than slurm.conf says, UNDRAIN, RESUME and IDLE are refused.
+/// There is no power saving here: POWER_DOWN, POWER_UP and their like are refused, as by Slurm
+/// without SuspendProgram.
 /// After RESUME a node counts as not responding until it is heard of.
 #[must_use]
 pub fn wished(state: u32, wish: u32) -> Option<u32> {
     let (base, flags) = (state & node::BASE, state & !node::BASE);
+    let invalid = flags & node::INVALID_REGISTRATION != 0;
     match wish {
+        node::UNDRAIN | node::RESUME | node::IDLE if invalid => None,
         node::DOWN => Some(flags | node::DOWN),
         node::DRAIN | node::FAIL | node::NO_RESPOND => Some(state | wish),
         node::UNDRAIN => (flags & node::DRAIN != 0).then_some(state & !node::DRAIN),
@@ -142,7 +188,10 @@ pub fn wished(state: u32, wish: u32) -> Option<u32> {
             let flags = flags & !(node::DRAIN | node::FAIL) | node::NO_RESPOND;
             (out || marked).then_some(base | flags)
         }
-        node::IDLE => matches!(base, node::DOWN | node::IDLE).then_some(flags | node::IDLE),
+        node::IDLE => {
+            let flags = flags & !(node::DRAIN | node::FAIL);
+            matches!(base, node::DOWN | node::IDLE).then_some(flags | node::IDLE)
+        }
         _ => None,
     }
 }

@@ -18,6 +18,7 @@ use crate::slurm::wire::tables::{JobDesc, Submitted};
 use crate::slurm::wire::{Message, Text, Time, Unset};
 use place::{Enforce, Place};
 use refusal::{Refusal, code};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,15 +31,26 @@ mod request;
 /// In `bitflags`: what clients may say; the rest is the controller's own.
 const CLIENTS_FLAGS: u64 =
     !(1 << 3 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 22);
+/// In `bitflags`: over as many nodes as there are tasks.
+const SPREAD: u64 = 1 << 8;
+/// Seconds that a job waits at most for nodes at few switches.
+const SWITCH_WAIT: u32 = 300;
 /// In `bitflags`: it may have to wait for others.
 const DEPENDENT: u64 = 1 << 29;
 
 /// Accepts a batch job, or says why not.
-pub fn submit(world: World<'_>, desc: &JobDesc, who: &Who, request: &[u8]) -> Outcome {
+pub fn submit(
+    world: World<'_>,
+    desc: &JobDesc,
+    who: &Who,
+    owner: Option<&Who>,
+    request: &[u8],
+) -> Outcome {
     if let Some(id) = world.state.requested(request) {
         return Outcome { changes: Vec::new(), reply: submitted(id), effects: Vec::new() };
     }
-    accept(world, desc, who, request).unwrap_or_else(|refusal| {
+    let owner = owner.unwrap_or(who);
+    accept(world, desc, (who, owner), request).unwrap_or_else(|refusal| {
         let reply = refusal.reply();
         Outcome { changes: Vec::new(), reply, effects: Vec::new() }
     })
@@ -57,18 +69,23 @@ struct Found {
     waits_for: Option<u16>,
 }
 
-fn accept(world: World<'_>, desc: &JobDesc, who: &Who, request: &[u8]) -> Result<Outcome, Refusal> {
+fn accept(
+    world: World<'_>,
+    desc: &JobDesc,
+    (who, owner): (&Who, &Who),
+    request: &[u8],
+) -> Result<Outcome, Refusal> {
     let mut spec = without_payload(desc);
     request::owner(&mut spec, who)?;
     request::from_where(&mut spec, &desc.environment);
-    let found = checked(world, &mut spec, &desc.script, who)?;
+    let found = checked(world, &mut spec, &desc.script, (who, owner))?;
     let mut ids = Ids::of(world);
     let id = match spec.job_id.get() {
         None => ids.give().ok_or(code::AGAIN)?,
         Some(id) => wanted_id(world.state, id, who)?,
     };
     let payload = payload(desc, found.array.as_ref());
-    let user_name = if spec.user_id == who.uid { who.name.as_str().into() } else { Text::NONE };
+    let user_name = if owner.name.is_empty() { Text::NONE } else { owner.name.as_str().into() };
     let course = course(world, &spec, found, id, user_name, request);
     let user = spec.user_id;
     let job = Arc::new(Job { id, spec: Arc::new(spec), course });
@@ -132,7 +149,7 @@ fn checked(
     world: World<'_>,
     spec: &mut JobDesc,
     script: &Text,
-    who: &Who,
+    (who, owner): (&Who, &Who),
 ) -> Result<Found, Refusal> {
     let World { conf, state, .. } = world;
     let number = |name| u32::try_from(conf.number(name)).unwrap_or(u32::MAX);
@@ -158,7 +175,6 @@ fn checked(
     let nodes = required(world, spec)?;
     let places = place::places(world, spec)?;
     let enforce = Enforce::of(conf);
-    let owner = (spec.user_id == who.uid).then_some(who);
     place::check(&places, spec, who, owner, enforce)?;
     if script.is_empty() {
         return Err(code::NO_SCRIPT.into());
@@ -244,6 +260,14 @@ fn defaults(world: World<'_>, spec: &mut JobDesc) {
     let requeue = u16::try_from(world.conf.number("JobRequeue")).unwrap_or(1);
     spec.requeue = or(spec.requeue, requeue).min(1);
     spec.reboot = 0;
+    if spec.req_switch.get().is_some() {
+        let most = request::parameter(world.conf, "max_switch_wait=").unwrap_or(SWITCH_WAIT);
+        spec.wait4switch = spec.wait4switch.get().unwrap_or(u32::INFINITE).min(most);
+    }
+    let tasks = spec.num_tasks.get().unwrap_or(0);
+    if spec.bitflags & SPREAD != 0 && spec.max_nodes == 0 && tasks != 0 {
+        spec.max_nodes = tasks.min(u32::try_from(world.conf.nodes.len()).unwrap_or(u32::MAX));
+    }
     spec.mail_type = or(spec.mail_type, 0);
     spec.bitflags &= CLIENTS_FLAGS;
     if spec.begin_time.0 <= world.now {
@@ -259,9 +283,16 @@ fn dependencies(world: World<'_>, spec: &JobDesc) -> Result<Dependencies, Refusa
     }
     let mut found = Dependencies::parse(&text).map_err(|_| code::DEPENDENCY)?;
     for one in &mut found.list {
+        if one.kind == Kind::Singleton {
+            continue;
+        }
         let array = world.state.arrays.contains_key(&one.job);
-        if array && one.kind != Kind::Singleton && one.task == Task::Alone {
+        if array && one.task == Task::Alone {
             one.task = Task::All;
+        }
+        // Nobody waits for a job that is not known any more.
+        if !array && world.state.job(one.job).is_none() {
+            one.met = Met::Is;
         }
     }
     Ok(found)
@@ -302,21 +333,21 @@ fn runnable(
     }
     let (mut waits_for, mut why) = (None, None);
     for place in places {
-        let mut tried = match memory::adjusted(world.conf, place, spec) {
-            Some(adjusted) => {
-                let mut own = spec.clone();
-                adjusted.put(&mut own);
-                own
-            }
-            None => {
-                waits_for.get_or_insert(reason::NODE_MEMORY_LIMIT);
-                continue;
-            }
+        let limit = place::waits_for(place, spec);
+        let adjusted = memory::adjusted(world.conf, place, spec);
+        if adjusted.is_none() && matches!(limit, None | Some(reason::PARTITION_DOWN)) {
+            waits_for.get_or_insert(reason::NODE_MEMORY_LIMIT);
+            continue;
+        }
+        let tried = match adjusted {
+            Some(adjusted) if adjusted.differs(spec) => Cow::Owned(adjusted.of(spec)),
+            _ => Cow::Borrowed(&*spec),
         };
-        let limit = place::waits_for(place, &tried);
         match (limit, fits::check(place, &tried, wanted)) {
             (None, Ok(())) => {
-                std::mem::swap(spec, &mut tried);
+                if let Cow::Owned(tried) = tried {
+                    *spec = tried;
+                }
                 return Ok(None);
             }
             (Some(reason @ reason::PARTITION_DOWN), Ok(())) => {
@@ -359,9 +390,9 @@ fn course(
     let held = spec.priority == 0;
     let waits = dependencies.met() != Met::Is;
     let later = spec.begin_time.0 > world.now;
-    let eligible = match (held || waits || array.is_some(), later) {
-        (true, _) => Time(0),
-        (false, true) => spec.begin_time,
+    let eligible = match (later, held || waits || array.is_some()) {
+        (true, _) => spec.begin_time,
+        (false, true) => Time(0),
         (false, false) => now,
     };
     let reason = match (held, waits, later) {
@@ -370,10 +401,7 @@ fn course(
         (_, _, true) => reason::BEGIN_TIME,
         _ => waits_for.unwrap_or(reason::NONE),
     };
-    let dependency = match dependencies.list.is_empty() {
-        true => Text::NONE,
-        false => dependencies.to_string().into(),
-    };
+    let dependency = waits.then(|| dependencies.to_string()).into();
     Course {
         array_job_id: if array.is_some() { id } else { 0 },
         array_max_tasks: array.as_ref().map_or(0, |array| array.limit),
@@ -390,3 +418,6 @@ fn course(
         ..unbegun()
     }
 }
+
+#[cfg(test)]
+mod tests;

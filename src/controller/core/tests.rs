@@ -68,6 +68,9 @@ fn states_follow_each_other_as_in_slurm() {
         (node::UNKNOWN, node::DOWN, Some(node::DOWN)),
         (node::IDLE | node::NO_RESPOND, node::DOWN, Some(node::DOWN | node::NO_RESPOND)),
         (node::DOWN, node::IDLE, Some(node::IDLE)),
+        (node::IDLE | node::DRAIN, node::IDLE, Some(node::IDLE)),
+        (node::DOWN | node::INVALID_REGISTRATION, node::RESUME, no),
+        (node::DOWN | node::INVALID_REGISTRATION, node::DOWN, Some(node::DOWN | 0x40_0000)),
         (node::DOWN, node::RESUME, Some(node::IDLE | node::NO_RESPOND)),
         (node::UNKNOWN, node::RESUME, no),
         (node::UNKNOWN, node::IDLE, no),
@@ -97,10 +100,10 @@ fn a_refused_command_changes_nothing_even_if_a_part_of_it_could_be_done() {
         assert_eq!(does(&conf, &mut state, &command), code);
         assert_eq!(state, State::default());
     }
-    let mut with_features = update("n1", u32::UNSET, "");
-    let Command::UpdateNodes { update: fields, .. } = &mut with_features else { unreachable!() };
-    fields.features = "a".into();
-    assert_eq!(does(&conf, &mut state, &with_features), rc::UNSUPPORTED);
+    let mut with_address = update("n1", u32::UNSET, "");
+    let Command::UpdateNodes { update: fields, .. } = &mut with_address else { unreachable!() };
+    fields.node_addr = "a".into();
+    assert_eq!(does(&conf, &mut state, &with_address), rc::UNSUPPORTED);
     assert_eq!(state, State::default());
 }
 
@@ -112,6 +115,33 @@ fn what_slurm_conf_says_of_a_node_counts_until_somebody_says_otherwise() {
     assert_eq!(record(&conf, &state, "f").state, node::FUTURE);
     assert_eq!(does(&conf, &mut state, &update("d", node::UNDRAIN, "")), rc::OK);
     assert_eq!(record(&conf, &state, "d").state, node::UNKNOWN);
+}
+
+#[test]
+fn features_and_weight_of_a_node_are_changed_over_slurm_conf() {
+    let (conf, mut state) = (conf(), State::default());
+    let of = conf.nodes.iter().find(|node| node.name == "n1").unwrap();
+    let set = |features: Option<&str>, active: Option<&str>, weight: u32| {
+        let mut command = update("n1", u32::UNSET, "");
+        let Command::UpdateNodes { update: fields, .. } = &mut command else { unreachable!() };
+        fields.features = features.into();
+        fields.features_act = active.into();
+        fields.weight = weight;
+        command
+    };
+    for (command, code, shown) in [
+        (set(Some("a,b"), None, u32::UNSET), rc::OK, ("a,b", "a,b", 1)),
+        (set(None, Some("b"), 7), rc::OK, ("a,b", "b", 7)),
+        (set(None, Some("c"), 8), rc::FEATURE_SUBSET, ("a,b", "b", 7)),
+        (set(Some("c"), None, u32::UNSET), rc::OK, ("c", "c", 7)),
+        (set(Some(""), None, u32::UNSET), rc::OK, ("", "", 7)),
+    ] {
+        assert_eq!(does(&conf, &mut state, &command), code);
+        let record = record(&conf, &state, "n1");
+        let (available, active) = node_features(of, &record);
+        let now = (available.lossy(), active.lossy(), node_weight(of, &record));
+        assert_eq!((now.0.as_ref(), now.1.as_ref(), now.2), shown);
+    }
 }
 
 const NAMES: [&str; 6] = ["n1", "n[1-3]", "n4,d", "f", "n9", "n[2-4],n2"];
@@ -146,16 +176,17 @@ proptest! {
             Store::open_on(Arc::clone(&disk), options, Arc::new(Local)).unwrap()
         };
         let mut store = open();
-        for (names, wish, reason, again) in steps {
+        for (names, wish, reason, reopened) in steps {
             let command = update(NAMES[names], WISHES[wish], &reason);
             let outcome = apply(World { conf: &conf, state: &state, now: 100 }, &command);
-            prop_assert_eq!(&outcome, &apply(World { conf: &conf, state: &state, now: 100 }, &command), "it is pure");
+            let again = apply(World { conf: &conf, state: &state, now: 100 }, &command);
+            prop_assert_eq!(&outcome, &again, "it is pure");
             prop_assert_eq!(outcome.reply == Message::code(rc::OK), !outcome.changes.is_empty());
             if !outcome.changes.is_empty() {
                 store.save(batch(&outcome.changes).unwrap()).unwrap();
                 outcome.changes.into_iter().for_each(|change| state.take(change));
             }
-            if again == 0 {
+            if reopened == 0 {
                 store.close().unwrap();
                 store = open();
             }

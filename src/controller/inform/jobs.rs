@@ -5,7 +5,7 @@
 
 use crate::controller::core::array::throttle;
 use crate::controller::core::array_list::mask;
-use crate::controller::core::current;
+use crate::controller::core::{current, members};
 use crate::controller::inform::{SHOW_ALL, SHOW_DETAIL, amounts, select_plugin};
 use crate::controller::job::{Job, Share};
 use crate::controller::memory::PER_CPU;
@@ -23,6 +23,12 @@ use std::collections::HashMap;
 const TOP_PRIORITY: u32 = 0xffff_0000;
 /// In `max_share`: jobs share resources whether they want to or not.
 const FORCE: u16 = 0x8000;
+/// In `bitflags`: it runs.
+const WAS_RUNNING: u64 = 1 << 20;
+/// In `bitflags`: what it had is settled.
+const COUNTED: u64 = 1 << 11;
+/// In `bitflags`: of a range of numbers of nodes the least is wanted.
+const USE_MIN_NODES: u64 = 1 << 9;
 /// Seconds that a job without a limit is thought to run.
 const YEAR: i64 = 365 * 24 * 3600;
 
@@ -56,6 +62,8 @@ struct Queue {
     max_cpus: u32,
     max_cores: u32,
     first_memory: u64,
+    /// CPUs of its nodes, those that are taken first in front.
+    cpus: Vec<u32>,
 }
 
 /// What is needed for many jobs again and again.
@@ -71,14 +79,17 @@ impl<'a> Listed<'a> {
     pub(super) fn new(scene: Scene<'a>, viewer: Viewer) -> Listed<'a> {
         let conf = scene.conf;
         let queue = |partition: Partition| {
-            let at = conf.partitions.iter().position(|other| other.name == partition.name);
-            let members = at.map_or(&[][..], |at| conf.members(at));
+            let members = members(conf, &partition);
             let nodes = || members.iter().map(|at| &conf.nodes[*at]);
             let max_cpus = nodes().map(|node| u32::from(node.cpus)).max().unwrap_or(1).max(1);
             let cores = nodes().map(|node| u32::from(node.sockets) * u32::from(node.cores));
             let memory =
                 nodes().next().map(|node| node.real_memory.saturating_sub(node.mem_spec_limit));
+            let mut by_weight: Vec<_> = nodes().collect();
+            by_weight.sort_by_key(|node| node.weight);
+            let most = partition.max_cpus_per_node;
             let queue = Queue {
+                cpus: by_weight.iter().map(|node| u32::from(node.cpus).min(most)).collect(),
                 max_cpus,
                 max_cores: cores.max().unwrap_or(1).max(1),
                 first_memory: memory.unwrap_or(0),
@@ -97,6 +108,11 @@ impl<'a> Listed<'a> {
             places: conf.nodes.iter().enumerate().map(place).collect(),
             private: private.split(',').any(|word| matches!(word, "jobs" | "all")),
         }
+    }
+
+    /// How many jobs may share a CPU where the job runs, as the partition says.
+    pub(super) fn max_share(&self, job: &Job) -> u16 {
+        self.queue(job).map_or(1, |queue| queue.partition.max_share)
     }
 
     fn queue(&self, job: &Job) -> Option<&Queue> {
@@ -402,14 +418,61 @@ fn placed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
         req_nodes: spec.req_nodes.clone(),
         exc_node_inx: list_bits(&spec.exc_nodes, &excluded),
         exc_nodes: spec.exc_nodes.clone(),
+        billable_tres: if has { Scaled::new(f64::from(cpus)) } else { info.billable_tres },
+        bitflags: match (has, job.is_active()) {
+            (true, true) => info.bitflags | WAS_RUNNING,
+            (true, false) => info.bitflags | COUNTED,
+            (false, _) => info.bitflags,
+        },
         tres_alloc_str: has.then(|| allocated(&course.shares)).into(),
         tres_req_str: wanted(job, queue).into(),
         ..info
     }
 }
 
-/// How many nodes a job that waits will take, going by its tasks.
+/// How many nodes a job that waits will take. Where it could run as far as its request goes, the
+/// nodes are counted that would be taken if all were free.
 fn likely_nodes(job: &Job, queue: Option<&Queue>) -> u32 {
+    let limited = [
+        reason::PARTITION_NODE_LIMIT,
+        reason::PARTITION_TIME_LIMIT,
+        reason::PARTITION_CONFIG,
+        reason::PARTITION_INACTIVE,
+        reason::NODE_MEMORY_LIMIT,
+        reason::ACCOUNT,
+    ];
+    let could = job.course.priority != 0 && !limited.contains(&job.course.reason);
+    match queue.filter(|_| could && job.is_pending()) {
+        Some(queue) => taken_nodes(job, queue),
+        None => nodes_by_tasks(job, queue),
+    }
+}
+
+fn taken_nodes(job: &Job, queue: &Queue) -> u32 {
+    let spec = &job.spec;
+    let named = spec.max_nodes.get().unwrap_or(0).min(queue.partition.max_nodes);
+    let wished = if spec.bitflags & USE_MIN_NODES == 0 { named } else { 0 };
+    let least = spec.min_nodes.max(queue.partition.min_nodes).max(wished);
+    if spec.overcommit == 1 {
+        return least;
+    }
+    let each = u32::from(spec.cpus_per_task.get().unwrap_or(1).max(1));
+    let most = match spec.ntasks_per_node.get().unwrap_or(0) {
+        0 => u32::MAX,
+        tasks => u32::from(tasks) * each,
+    };
+    let (mut left, mut count) = (spec.min_cpus, 0);
+    for cpus in &queue.cpus {
+        if left == 0 {
+            break;
+        }
+        let gives = (*cpus).min(most) / each * each;
+        (left, count) = (left.saturating_sub(gives), count + u32::from(gives > 0));
+    }
+    count.max(least)
+}
+
+fn nodes_by_tasks(job: &Job, queue: Option<&Queue>) -> u32 {
     let spec = &job.spec;
     let tasks = spec.num_tasks.get().unwrap_or(0);
     let (max_cpus, max_cores) = queue.map_or((1, 1), |queue| (queue.max_cpus, queue.max_cores));

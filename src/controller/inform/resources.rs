@@ -1,4 +1,5 @@
-//! What a job has of its nodes, core by core, in the form in which equal nodes stand for each other.
+//! What a job has of its nodes, core by core, in the form in which equal nodes stand for each
+//! other.
 
 use crate::controller::inform::jobs::Listed;
 use crate::controller::job::Job;
@@ -8,6 +9,14 @@ use crate::slurm::wire::constants::select;
 use crate::slurm::wire::tables::JobResources;
 use crate::slurm::wire::{Bits, Unset};
 
+/// In `max_share`: jobs share resources whether they want to or not.
+const FORCE: u16 = 0x8000;
+/// In `node_req`: others may use the same CPUs.
+const SHARED: u32 = 0;
+/// In `node_req`: nobody else uses the same CPUs.
+const ONE_ROW: u32 = 1;
+/// In `node_req`: nobody else uses the nodes.
+const RESERVED: u32 = 64_000;
 /// Most bits of a job's cores that are shown one by one.
 const CORES_MAX: u32 = 1 << 20;
 
@@ -26,12 +35,20 @@ pub(super) fn of(listed: &Listed<'_>, job: &Job) -> JobResources {
         nodes.iter().map(|node| node.map_or((1, 1), |node| (node.sockets, node.cores))).collect();
     let (shape, shape_reps) = runs(&shapes);
     let linear = super::select_plugin(conf) == select::LINEAR;
+    let share = listed.max_share(job);
+    let whole = job.spec.shared == 0 || share == 0 || linear;
+    let all: u32 = cpus.iter().map(|cpus| u32::from(*cpus)).sum();
     JobResources {
         nhosts: u32::try_from(shares.len()).expect("a hostlist's limit"),
-        ncpus: cpus.iter().map(|cpus| u32::from(*cpus)).sum(),
-        node_req: if linear { 2 } else { 0 },
+        ncpus: if whole { all } else { job.spec.min_cpus.min(all) },
+        node_req: match (share, job.spec.shared) {
+            (0, _) | (_, 0) => RESERVED,
+            (share, _) if share & FORCE != 0 => SHARED,
+            (2.., 1) => SHARED,
+            _ => ONE_ROW,
+        },
         nodes: compress(names.iter().map(String::as_str)).into(),
-        whole_node: u8::from(job.spec.shared == 0 || linear),
+        whole_node: u8::from(whole),
         threads_per_core: job.spec.threads_per_core.get().unwrap_or(u16::UNSET),
         cr_type: super::select_parameters(conf),
         cpu_array_reps: reps,

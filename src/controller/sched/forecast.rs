@@ -1,6 +1,7 @@
 //! What the last pass found about jobs that wait: why, and when they would start. It is in memory
 //! only: a new pass finds it again.
 
+use crate::controller::sched::bell::Bell;
 use crate::slurm::wire::Text;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,24 +35,33 @@ struct Sheet {
 
 /// Where the last pass's forecasts hang.
 #[derive(Debug, Default)]
-pub struct Board(RwLock<Sheet>);
+pub struct Board {
+    sheet: RwLock<Sheet>,
+    bell: Bell,
+}
 
 impl Board {
+    /// Asks for a new look.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     /// What the last pass found.
     #[must_use]
     pub fn read(&self) -> Arc<Forecasts> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).found)
+        Arc::clone(&self.sheet.read().unwrap_or_else(PoisonError::into_inner).found)
     }
 
     /// When something else was found than before; 0: never.
     #[must_use]
     pub fn changed(&self) -> i64 {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).changed
+        self.sheet.read().unwrap_or_else(PoisonError::into_inner).changed
     }
 
     /// A pass that ended `now` has found that.
     pub fn write(&self, found: Forecasts, now: i64) {
-        let mut sheet = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sheet = self.sheet.write().unwrap_or_else(PoisonError::into_inner);
         let same = |(id, new): (&u32, &Forecast)| {
             // When it was looked at says nothing new about the job.
             let old = sheet.found.get(id);

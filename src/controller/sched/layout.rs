@@ -3,7 +3,7 @@
 //!
 //! Invariant: places count as [`Conf::nodes`] does, everywhere in the scheduler.
 
-use crate::controller::core::current;
+use crate::controller::core::{current, node_features, node_weight};
 use crate::controller::sched::cores::Cores;
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, select_parameters};
@@ -105,6 +105,17 @@ impl Place {
         }
     }
 
+    /// The node with the features and the weight that it was given since.
+    fn now(node: &Node, state: &State) -> Place {
+        let mut place = Place::of(node);
+        if let Some(record) = state.nodes.get(&node.name) {
+            let (_, active) = node_features(node, record);
+            place.features = active.as_str().map(str::to_owned);
+            place.weight = node_weight(node, record);
+        }
+        place
+    }
+
     /// Whether it has a feature.
     #[must_use]
     pub fn has(&self, feature: &str) -> bool {
@@ -189,7 +200,7 @@ impl Layout {
     /// From the configuration, and what was changed of partitions.
     #[must_use]
     pub fn of(conf: &Conf, state: &State) -> Layout {
-        let nodes: Vec<Place> = conf.nodes.iter().map(Place::of).collect();
+        let nodes: Vec<Place> = conf.nodes.iter().map(|node| Place::now(node, state)).collect();
         let places: HashMap<Text, usize> =
             nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
         let partitions = current(conf, state).into_iter();

@@ -12,6 +12,7 @@
 //!   changed meanwhile, and nothing waits for a pass.
 //! - What a pass proposes, `core::start` accepts, if nothing changed meanwhile.
 
+pub mod bell;
 pub mod choose;
 pub mod cores;
 pub mod forecast;

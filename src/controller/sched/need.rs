@@ -131,7 +131,11 @@ impl Need {
             sockets: number(spec.sockets_per_node).max(1),
             memory: memory(spec.pn_min_memory, queue.partition.def_mem, layout.def_mem),
             tmp_disk: wide(spec.pn_min_tmp_disk).unwrap_or(0),
-            exclusive: spec.shared == 0 || queue.partition.max_share == 0 || queue.select.whole,
+            // Who shares with one user alone shares with nobody.
+            exclusive: matches!(spec.shared, 0 | 2 | 3)
+                || queue.partition.max_share == 0
+                || queue.partition.exclusive_user
+                || queue.select.whole,
             overcommit,
             contiguous: number(spec.contiguous) != 0,
             block: match spec.task_dist & BY_SOCKET {

@@ -178,7 +178,7 @@ impl<'a> Pass<'a> {
             return;
         }
         let forecast = Forecast { priority: *priority, ..Forecast::default() };
-        let asked = job.spec.time_limit.get();
+        let asked = job.course.time_limit.get().or(job.spec.time_limit.get());
         let of_queue = &self.layout.queues[*queue];
         if let Some(no) = refused_by(of_queue, asked) {
             return self.also(job.id, no, forecast);

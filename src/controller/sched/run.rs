@@ -1,14 +1,15 @@
 //! When passes happen: soon after something changed, when a begin time comes, and every
 //! `sched_interval` (60 s) anyway.
 //!
-//! Invariants: no request waits for a pass; passes take at most half of the time, however fast things
-//! change; what rings during a pass is not forgotten.
+//! Invariants: no request waits for a pass; however fast things change, passes take at most a tenth
+//! of the time, or have a second between them; what rings during a pass is not forgotten.
 
 use crate::controller::core::Command;
 use crate::controller::core::review::{Due, due};
+pub use crate::controller::sched::bell::Bell;
 use crate::controller::sched::layout::Layout;
 use crate::controller::sched::pass::{Found, pass};
-use crate::controller::service::{Service, now};
+use crate::controller::service::{End, Service, now};
 use crate::controller::state::State;
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::Message;
@@ -18,23 +19,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+/// After a pass, nothing happens for so many times as long as it took,
+const REST: u32 = 9;
+/// and no longer than this: jobs that could start wait for it.
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// How many starts are under way at once: others who want something come in between.
 const AT_ONCE: usize = 64;
-
-/// Rings when the scheduler may find something.
-#[derive(Clone, Debug, Default)]
-pub struct Bell(Arc<Notify>);
-
-impl Bell {
-    /// Something has changed.
-    pub fn ring(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// The value of `name=number` in SchedulerParameters.
 fn parameter(conf: &Conf, name: &str) -> Option<u64> {
@@ -48,14 +42,16 @@ fn parameter(conf: &Conf, name: &str) -> Option<u64> {
 pub async fn run(service: Arc<Service>, bell: Bell) {
     loop {
         let begun = Instant::now();
-        let (conf, found) = one(&service).await;
+        let Some((conf, found)) = one(&service).await else {
+            return service.stop(End::Failed("the scheduler has failed: a panic".to_owned()));
+        };
         let took = begun.elapsed();
         let interval = Duration::from_secs(parameter(&conf, "sched_interval").unwrap_or(60).max(1));
         let gap = Duration::from_micros(parameter(&conf, "sched_min_interval").unwrap_or(2));
-        sleep(gap.max(took)).await;
+        sleep(gap.max((took * REST).min(REST_MAX))).await;
         let time = found.next.map_or(interval, |time| until(time).min(interval));
         tokio::select! {
-            () = bell.0.notified() => {}
+            () = bell.rung() => {}
             () = sleep(time) => {}
         }
     }
@@ -66,8 +62,9 @@ fn until(time: i64) -> Duration {
     Duration::from_secs(u64::try_from(time - now()).unwrap_or(0)) + Duration::from_millis(10)
 }
 
-async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
-    let next = review(service).await;
+/// One review and one pass; `None`: a panic.
+async fn one(service: &Arc<Service>) -> Option<(Arc<Conf>, Found)> {
+    let next = review(service).await?;
     let looking = Arc::clone(service);
     let done = spawn_blocking(move || {
         let (conf, state): (Arc<Conf>, State) = looking.working();
@@ -76,7 +73,7 @@ async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
         looking.board().write(std::mem::take(&mut found.forecasts), now());
         (conf, found)
     });
-    let (conf, mut found) = done.await.expect("a pass does not panic");
+    let (conf, mut found) = done.await.ok()?;
     found.next = [found.next, next].into_iter().flatten().min();
     let mut starts = std::mem::take(&mut found.starts).into_iter().peekable();
     while starts.peek().is_some() {
@@ -87,19 +84,19 @@ async fn one(service: &Arc<Service>) -> (Arc<Conf>, Found) {
             found.next = Some(now() + 1);
         }
     }
-    (conf, found)
+    Some((conf, found))
 }
 
-/// Writes down what has come of what jobs wait for; when time alone makes the next one due.
-async fn review(service: &Arc<Service>) -> Option<i64> {
+/// Writes down what has come of what jobs wait for; when time alone makes the next one due. `None`: a
+/// panic.
+async fn review(service: &Arc<Service>) -> Option<Option<i64>> {
     let looking = Arc::clone(service);
-    let Due { jobs, next } = spawn_blocking(move || due(&looking.working().1, now()))
-        .await
-        .expect("looking does not panic");
+    let found = spawn_blocking(move || due(&looking.working().1, now())).await;
+    let Due { jobs, next } = found.ok()?;
     for jobs in jobs.chunks(AT_ONCE) {
         service.command(Command::Review { jobs: jobs.to_vec() }).await;
     }
-    next
+    Some(next)
 }
 
 /// Commands in the order in which they are given, several under way: what one finds, those before it

@@ -25,7 +25,7 @@ pub use values::minutes;
 use crate::slurm::conf::fields::{Fields, near};
 use crate::slurm::conf::include::{Statement, collect};
 use crate::slurm::conf::parameters::{ACTED_ON, Kind, LINES, PARAMETERS, parameter};
-use crate::slurm::hostlist::{expand, natural};
+use crate::slurm::hostlist::{HostlistError, expand, natural};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,7 @@ pub struct Conf {
     /// The partitions, in the order of the file.
     pub partitions: Vec<Partition>,
     members: Vec<Vec<usize>>,
+    sets: Vec<(String, Fields)>,
 }
 
 impl Conf {
@@ -135,6 +136,46 @@ impl Conf {
         &self.members[partition]
     }
 
+    /// The nodes of a list in which ALL and names of sets may stand, as places in [`Conf::nodes`],
+    /// ascending; and the names of those that there are not.
+    ///
+    /// # Errors
+    /// It is no list.
+    pub fn listed(&self, list: &str) -> Result<(Vec<usize>, Vec<String>), HostlistError> {
+        if list.eq_ignore_ascii_case("ALL") {
+            return Ok(((0..self.nodes.len()).collect(), Vec::new()));
+        }
+        let (mut found, mut missing, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let parts: Vec<&str> = list.split(',').collect();
+        for part in parts {
+            match self.sets.iter().find(|(name, _)| name == part) {
+                Some((_, fields)) => found.extend(self.of_set(fields)),
+                None => rest.push(part),
+            }
+        }
+        let places: HashMap<&str, usize> =
+            self.nodes.iter().enumerate().map(|(at, node)| (node.name.as_str(), at)).collect();
+        for name in expand(&rest.join(","))? {
+            match places.get(name.as_str()) {
+                Some(at) => found.push(*at),
+                None => missing.push(name),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok((found, missing))
+    }
+
+    /// The nodes of a set; its list was checked when the file was read.
+    fn of_set(&self, fields: &Fields) -> Vec<usize> {
+        let names = fields.text("Nodes").and_then(|list| expand(list).ok()).unwrap_or_default();
+        let feature = fields.text("Feature");
+        let is_in = |node: &Node| {
+            names.contains(&node.name) || feature.is_some_and(|feature| node.has_feature(feature))
+        };
+        (0..self.nodes.len()).filter(|at| is_in(&self.nodes[*at])).collect()
+    }
+
     /// Parameters that the file sets and the controller does not act on.
     pub fn without_effect(&self) -> impl Iterator<Item = &'static str> {
         self.settings.keys().copied().filter(|name| !ACTED_ON.contains(name))
@@ -207,9 +248,9 @@ impl Builder {
             return Err(whole(Problem::Missing("a PartitionName line")));
         }
         let (settings, controllers) = (self.settings, self.controllers);
-        let partitions = self.partitions;
-        let hash = 0;
-        Ok(Conf { path: path.to_owned(), hash, settings, controllers, nodes, partitions, members })
+        let (partitions, sets) = (self.partitions, self.sets);
+        let (path, hash) = (path.to_owned(), 0);
+        Ok(Conf { path, hash, settings, controllers, nodes, partitions, members, sets })
     }
 
     fn statement(&mut self, line: Statement) -> Result<(), ConfError> {
@@ -347,10 +388,7 @@ impl Builder {
                 found.extend(hosts("Nodes", list, place, places)?);
             }
             if let Some(feature) = fields.text("Feature") {
-                let has = |node: &Node| {
-                    node.features.as_deref().is_some_and(|all| all.split(',').any(|f| f == feature))
-                };
-                found.extend((0..nodes.len()).filter(|at| has(&nodes[*at])));
+                found.extend((0..nodes.len()).filter(|at| nodes[*at].has_feature(feature)));
             }
             let parts: Vec<&str> = parts.into_iter().filter(|part| part != name).collect();
             rest = parts.join(",");

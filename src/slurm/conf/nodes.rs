@@ -73,6 +73,14 @@ pub struct Node {
     pub place: Place,
 }
 
+impl Node {
+    /// Whether a feature is among the node's.
+    #[must_use]
+    pub fn has_feature(&self, feature: &str) -> bool {
+        self.features.as_deref().is_some_and(|all| all.split(',').any(|one| one == feature))
+    }
+}
+
 /// The nodes of one line.
 ///
 /// # Errors

@@ -5,6 +5,8 @@ use crate::slurm::conf::include::Statement;
 use crate::slurm::conf::mistake::{ConfError, Place};
 use crate::slurm::conf::parameters::{Kind, PARTITION_KEYS};
 use crate::slurm::conf::values::{self, Wanted};
+use std::path::Path;
+use std::sync::Arc;
 
 /// What a partition lets happen. Two independent answers, as Slurm packs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,21 @@ pub struct Partition {
     pub billing_weights: Option<String>,
     /// Where it is defined.
     pub place: Place,
+}
+
+impl Partition {
+    /// A partition of that name about which nothing is said, as `scontrol create` makes it: with a
+    /// MinNodes of 1, where slurm.conf has 0.
+    ///
+    /// # Panics
+    /// Never: nothing can be wrong with nothing.
+    #[must_use]
+    pub fn named(name: &str) -> Partition {
+        let place = Place { file: Arc::from(Path::new("scontrol")), line: 0 };
+        let line = Statement { place, pairs: Vec::new() };
+        let of = partition(name, &Fields::default(), &line).expect("nothing is said");
+        Partition { min_nodes: 1, ..of }
+    }
 }
 
 /// The partitions of one line: names may be separated by commas.

@@ -152,6 +152,8 @@ pub mod job {
     pub const DEADLINE: u32 = 10;
     /// Ended for want of memory.
     pub const OUT_OF_MEMORY: u32 = 11;
+    /// In an agent's request to requeue: it could not be started.
+    pub const LAUNCH_FAILED: u32 = 0x100;
     /// Requeue at the end.
     pub const REQUEUE: u32 = 0x400;
     /// Requeue at the end, and hold.

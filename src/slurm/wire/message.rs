@@ -20,7 +20,8 @@ use crate::slurm::wire::tables::{
     EpilogDone, InfoRequest, Job, JobDesc, JobRequest, JobTimes, JobsRequest, KillJob, KillRequest,
     Launch, Listing, Node, NodeRequest, Partition, Prolog, PrologDone, Registered, Registration,
     Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step, StepDone,
-    StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition, WillRun,
+    StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition,
+    UserJobsRequest, WillRun,
 };
 
 /// One line of the table.
@@ -142,6 +143,8 @@ messages! {
     2021 JobRequest(JobRequest), V22_05, SMALL_MAX;
     /// Which front ends are there? There are none: an error is expected.
     2031 FrontEndsRequest(Since), V22_05, SMALL_MAX;
+    /// The jobs of one user. The answer is [`Message::Jobs`].
+    2039 UserJobsRequest(UserJobsRequest), V22_05, SMALL_MAX;
     /// One node. The answer is [`Message::Nodes`].
     2040 NodeRequest(NodeRequest), V22_05, SMALL_MAX;
     /// Is there a federation? An error says no.

@@ -107,8 +107,13 @@ pub fn lost(draft: &mut Draft<'_>, of: &Node) {
     let mut record = known(&draft.state, of);
     record.state = record.state & !node::BASE | node::DOWN;
     draft.node(of, record);
-    let load = draft.state.load_of(&of.name);
-    let name = Text::from(of.name.as_str());
+    empty(draft, &of.name);
+}
+
+/// Nothing runs on a node any more: it is out of service, or not even in slurm.conf.
+pub fn empty(draft: &mut Draft<'_>, name: &str) {
+    let load = draft.state.load_of(name);
+    let name = Text::from(name);
     for id in load.completing {
         leaves(draft, id, &name);
     }

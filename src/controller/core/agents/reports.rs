@@ -14,11 +14,11 @@
 use crate::controller::core::agents::liveness::leaves;
 use crate::controller::core::agents::{drain, node_of};
 use crate::controller::core::draft::Draft;
-use crate::controller::core::{Effect, Outcome, World, cycle, ending, known};
+use crate::controller::core::{Effect, Outcome, Who, World, cycle, ending, known};
 use crate::controller::job::{Course, Job};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{job as state, rc, reason};
-use crate::slurm::wire::tables::{BatchDone, EpilogDone};
+use crate::slurm::wire::tables::{BatchDone, EpilogDone, Requeue};
 use crate::slurm::wire::{Message, Text};
 
 /// In an exit status: memory was short.
@@ -134,6 +134,21 @@ pub fn epilog_done(world: World<'_>, done: &EpilogDone) -> Outcome {
     }
     leaves(&mut draft, done.job_id, &done.node_name);
     draft.outcome(Message::code(rc::OK))
+}
+
+/// An agent could not start a job, because the answer to its launch was read by nobody: the
+/// controller was gone by then. It asks for what it always asks for, to hold the job; this one waits
+/// again. `None`: the request is of another kind.
+pub fn not_launched(world: World<'_>, request: &Requeue, who: &Who) -> Option<Outcome> {
+    let from_agent = who.admin && request.flags & state::LAUNCH_FAILED != 0;
+    let unconfirmed =
+        |job: &&std::sync::Arc<Job>| job.is_active() && job.course.confirmed != job.course.launches;
+    let job = world.state.job(request.job_id).filter(|_| from_agent).filter(unconfirmed)?;
+    let mut draft = Draft::new(world);
+    let node = job.course.batch_host.lossy();
+    draft.note(format!("node {node} did not start job {}: it waits again", job.id));
+    draft.job(ending::relaunch(world, job));
+    Some(draft.outcome(Message::code(rc::OK)))
 }
 
 /// An agent has answered a launch; `None`: it was not reached, and cannot know of it.

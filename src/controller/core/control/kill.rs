@@ -8,8 +8,9 @@
 //! | is stopped | ended on its nodes | 2020 |
 //! | ends, is over | 2021 | 2021 |
 //!
-//! SIGKILL that names the script or the steps (`--batch`, steps only) is sent like any other signal.
-//! Of an array the codes of all records count as one: the highest; only if all were over it is 2021.
+//! SIGKILL that names the script or the steps (`--batch`, steps only) is sent like any other
+//! signal. Of an array the codes of all records count as one: the highest; only if all were over it
+//! is 2021.
 
 use crate::controller::core::control::edit::Edit;
 use crate::controller::core::control::may;

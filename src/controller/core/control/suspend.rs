@@ -1,7 +1,8 @@
 //! `scontrol suspend`, `resume`: administrators stop jobs for a while, and let them go on.
 //!
 //! While a job is stopped its time limit does not run on: `pre_sus_time` is how long it ran before,
-//! `suspend_time` when it was stopped or went on last. As in Slurm a job that was stopped has priority 0 until it goes on.
+//! `suspend_time` when it was stopped or went on last. As in Slurm a job that was stopped has
+//! priority 0 until it goes on.
 
 use crate::controller::core::control::edit::{Answers, Edit};
 use crate::controller::core::control::targets::{Found, Part, Target};

@@ -7,8 +7,8 @@
 //! 12_[1-4,9-13:2]   several; brackets may be missing, `%n` at the end is not looked at
 //! ```
 //!
-//! Invariants: any text gives a target or none; tasks are below MaxArraySize; what is found is in the
-//! order in which it is to be done: the record with the tasks that wait first, so that none of them
+//! Invariants: any text gives a target or none; tasks are below MaxArraySize; what is found is in
+//! the order in which it is to be done: the record with the tasks that wait first, so that none of them
 //! starts while others are being cancelled.
 
 use crate::controller::core::array;
@@ -228,8 +228,12 @@ mod tests {
         }
     }
 
+    fn config() -> ProptestConfig {
+        ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(config())]
 
         #[test]
         fn any_text_gives_a_target_or_none(text in "[0-9_\\[\\],:%*x é-]{0,20}") {

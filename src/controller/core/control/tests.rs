@@ -476,10 +476,11 @@ proptest! {
             lab.now += i64::from(wait);
             let before = lab.state.clone();
             let outcome = lab.asks(&command);
-            let refused = matches!(
-                &outcome.reply,
-                Message::ReturnCode(code) if ![rc::OK, rc::PRIORITY_RESET].contains(&code.return_code)
-            );
+            let fine = [rc::OK, rc::PRIORITY_RESET];
+            let refused = match &outcome.reply {
+                Message::ReturnCode(code) => !fine.contains(&code.return_code),
+                _ => false,
+            };
             // Of an array a part may be done, and the code be that of another.
             if refused && !outcome.changes.is_empty() {
                 let kills = matches!(&command, Command::Kill { .. });
@@ -501,8 +502,11 @@ proptest! {
             for job in lab.state.jobs.values() {
                 prop_assert!(job.id < lab.state.next_id, "ids are above all that there were");
                 prop_assert!(before.jobs.contains_key(&job.id) || job.id >= before.next_id);
-                let states = [job.is_pending(), job.is_active(), !job.is_pending() && !job.is_active()];
-                prop_assert_eq!(states.iter().filter(|is| **is).count(), 1);
+                prop_assert!(!(job.is_pending() && job.is_active()), "in two states");
+                let lists = [&lab.state.pending, &lab.state.busy];
+                let is_over = lab.state.over.iter().any(|(_, id)| *id == job.id);
+                let listed = lists.iter().any(|list| list.contains(&job.id)) || is_over;
+                prop_assert!(listed && is_over == job.is_over());
                 prop_assert!(!job.is_completing() || !job.course.completing.is_empty());
                 if job.course.array_job_id == 12 {
                     for task in task_ids(&job.course.tasks).chain(job.course.array_task_id.get()) {

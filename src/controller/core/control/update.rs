@@ -12,7 +12,7 @@
 //! | end time | runs | later: administrators |
 //! | deadline, admin_comment, site factor | | administrators |
 //! | priority | see [`queue`] | see [`queue`] |
-//! | reservation, licences, GRES, burst buffers, QOS, fewer or more nodes of a running job | none | |
+//! | reservation, licences, GRES, burst buffers, QOS, nodes of a job that runs | none | |
 
 mod queue;
 mod room;

@@ -62,13 +62,23 @@ impl Adjusted {
         }
     }
 
-    /// Puts it into the request.
-    pub fn put(self, spec: &mut JobDesc) {
-        spec.pn_min_memory = self.memory;
-        spec.cpus_per_task = self.cpus_per_task;
-        spec.pn_min_cpus = self.node_cpus;
-        spec.min_cpus = self.min_cpus;
-        spec.max_cpus = self.max_cpus;
+    /// Whether the request is another one by it.
+    #[must_use]
+    pub fn differs(&self, spec: &JobDesc) -> bool {
+        *self != Adjusted::same(spec)
+    }
+
+    /// The request with it.
+    #[must_use]
+    pub fn of(self, spec: &JobDesc) -> JobDesc {
+        JobDesc {
+            pn_min_memory: self.memory,
+            cpus_per_task: self.cpus_per_task,
+            pn_min_cpus: self.node_cpus,
+            min_cpus: self.min_cpus,
+            max_cpus: self.max_cpus,
+            ..spec.clone()
+        }
     }
 }
 

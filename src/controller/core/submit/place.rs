@@ -3,9 +3,9 @@
 //! Without `EnforcePartLimits` a job that is too large for its partition is accepted all the same
 //! and waits: the partition may change. Who may not use a partition is refused in any case.
 
-use crate::controller::core::partitions::current;
 use crate::controller::core::submit::refusal::{Refusal, code};
 use crate::controller::core::{Who, World};
+use crate::controller::core::{current, members};
 use crate::slurm::conf::{Conf, Node, Partition, PartitionState};
 use crate::slurm::hostlist;
 use crate::slurm::wire::Unset;
@@ -45,6 +45,8 @@ pub struct Place<'a> {
     pub partition: Partition,
     /// Its nodes.
     pub nodes: Vec<&'a Node>,
+    /// Whether root's jobs are refused.
+    no_root: bool,
 }
 
 impl Place<'_> {
@@ -64,10 +66,9 @@ impl Place<'_> {
 }
 
 fn place<'a>(conf: &'a Conf, partition: &Partition) -> Place<'a> {
-    let at = conf.partitions.iter().position(|known| known.name == partition.name);
-    let members = at.map_or(&[][..], |at| conf.members(at));
-    let nodes = members.iter().map(|at| &conf.nodes[*at]).collect();
-    Place { partition: partition.clone(), nodes }
+    let nodes = members(conf, partition).into_iter().map(|at| &conf.nodes[at]).collect();
+    let no_root = partition.no_root || conf.flag("DisableRootJobs");
+    Place { partition: partition.clone(), nodes, no_root }
 }
 
 /// The partitions that are asked for, or the default one. Those that take no jobs now are replaced
@@ -96,19 +97,25 @@ pub fn places<'a>(world: World<'a>, spec: &mut JobDesc) -> Result<Vec<Place<'a>>
             return Err(Refusal::because(code::PARTITION, line));
         }
     }
-    let mut usable = Vec::new();
+    let (mut usable, mut replaced) = (Vec::new(), false);
     let mut why = Refusal::from(code::PARTITION_NOT_AVAILABLE);
     for partition in found {
         match taking(partition, &all) {
-            Ok(partition) => usable.push(place(world.conf, partition)),
-            Err(code) => why = code.into(),
+            Ok(taking) => {
+                replaced |= taking.name != partition.name;
+                usable.push(place(world.conf, taking));
+            }
+            Err(code) => (why, replaced) = (code.into(), true),
         }
     }
     if usable.is_empty() {
         return Err(why);
     }
-    let names: Vec<&str> = usable.iter().map(|place| place.partition.name.as_str()).collect();
-    spec.partition = names.join(",").into();
+    // What was asked for is shown as it was written, unless it is not what is had.
+    if spec.partition.is_empty() || replaced {
+        let names: Vec<&str> = usable.iter().map(|place| place.partition.name.as_str()).collect();
+        spec.partition = names.join(",").into();
+    }
     Ok(usable)
 }
 
@@ -132,14 +139,14 @@ pub fn access(
     place: &Place<'_>,
     spec: &JobDesc,
     who: &Who,
-    owner: Option<&Who>,
+    owner: &Who,
     enforce: Enforce,
 ) -> Result<(), u32> {
     let partition = &place.partition;
     if partition.needs_reservation || (partition.root_only && !who.admin) {
         return Err(code::ACCESS);
     }
-    if partition.no_root && spec.user_id == 0 {
+    if place.no_root && spec.user_id == 0 {
         return Err(code::USER);
     }
     if !in_groups(partition, owner) {
@@ -158,9 +165,8 @@ pub fn access(
     Ok(())
 }
 
-fn in_groups(partition: &Partition, owner: Option<&Who>) -> bool {
+fn in_groups(partition: &Partition, owner: &Who) -> bool {
     let Some(allowed) = &partition.allow_groups else { return true };
-    let Some(owner) = owner else { return false };
     owner.admin || allowed.split(',').any(|group| owner.groups.iter().any(|of| of == group))
 }
 
@@ -216,7 +222,7 @@ pub fn check(
     places: &[Place<'_>],
     spec: &mut JobDesc,
     who: &Who,
-    owner: Option<&Who>,
+    owner: &Who,
     enforce: Enforce,
 ) -> Result<(), Refusal> {
     let (mut any, mut last) = (false, None);
@@ -288,7 +294,7 @@ pub fn waits_for(place: &Place<'_>, spec: &JobDesc) -> Option<u16> {
         return Some(reason::ACCOUNT);
     }
     if place.starts_jobs() {
-        match limits(place, spec).and_then(|()| required_are_there(place, spec)) {
+        match limits(place, spec) {
             Ok(()) => {}
             Err(code::NODE_COUNT) => return Some(reason::PARTITION_NODE_LIMIT),
             Err(code::TIME_LIMIT) => return Some(reason::PARTITION_TIME_LIMIT),

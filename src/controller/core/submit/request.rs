@@ -10,7 +10,7 @@ use crate::slurm::wire::tables::JobDesc;
 use crate::slurm::wire::{Text, Unset};
 
 /// Longest script in bytes, unless SchedulerParameters=max_script_size says otherwise.
-const SCRIPT_MAX: usize = 4 << 20;
+const SCRIPT_MAX: u32 = 4 << 20;
 /// Longest path.
 const PATH_MAX: usize = 4096;
 /// Longest of most texts.
@@ -70,7 +70,7 @@ pub fn rights(spec: &mut JobDesc, who: &Who) -> Result<(), Refusal> {
 
 /// Texts that are longer than anybody needs.
 pub fn lengths(spec: &JobDesc, script: &Text, conf: &Conf) -> Result<(), Refusal> {
-    let script_max = parameter(conf, "max_script_size=").unwrap_or(SCRIPT_MAX);
+    let script_max = parameter(conf, "max_script_size=").unwrap_or(SCRIPT_MAX) as usize;
     let fine = [
         (&spec.account, SHORT_MAX),
         (&spec.alloc_node, SHORT_MAX),
@@ -102,7 +102,7 @@ pub fn lengths(spec: &JobDesc, script: &Text, conf: &Conf) -> Result<(), Refusal
 }
 
 /// A number in SchedulerParameters.
-fn parameter(conf: &Conf, name: &str) -> Option<usize> {
+pub fn parameter(conf: &Conf, name: &str) -> Option<u32> {
     let text = conf.text("SchedulerParameters")?;
     let value = text.split(',').find_map(|part| part.strip_prefix(name))?;
     value.parse().ok()

@@ -226,6 +226,12 @@ record! {
         show_flags: u16;
     }
 
+    /// The jobs of a user are asked for (2039).
+    UserJobsRequest {
+        user_id: u32;
+        show_flags: u16;
+    }
+
     /// Steps are asked for (2005).
     StepsRequest {
         last_update: Time;

@@ -23,6 +23,7 @@ pub use cred::Cred;
 pub use groups::{CoreGroup, CoreGroups, CpuGroup, CpuGroups, MemGroup, MemGroups};
 pub use job::{
     Job, JobRequest, JobResources, JobTimes, JobsRequest, MultiCore, Step, StepsRequest,
+    UserJobsRequest,
 };
 pub use listing::Listing;
 pub use node::{Energy, Node, NodeRequest, NodeSelect, Power, Sensors, UpdateNode};
@@ -70,6 +71,7 @@ pub fn all() -> Vec<(&'static str, &'static [Column])> {
         row::<JobTimes>(),
         row::<JobsRequest>(),
         row::<JobRequest>(),
+        row::<UserJobsRequest>(),
         row::<StepsRequest>(),
         row::<JobDesc>(),
         row::<Submitted>(),

@@ -3,6 +3,7 @@
 use super::{Draft, Refused};
 use crate::controller::core::current;
 use crate::controller::core::dependency::{Dependencies, Kind, Task};
+use crate::controller::core::features::Constraint;
 use crate::slurm::conf::PartitionState;
 use crate::slurm::hostlist::expand;
 use crate::slurm::wire::constants::{rc, reason};
@@ -10,6 +11,8 @@ use crate::slurm::wire::{Text, Unset};
 
 /// Slurm's code for a dependency that cannot be.
 const BAD_DEPENDENCY: u32 = 2038;
+/// Slurm's code for preferred features that are none.
+const PREFER: u32 = 2133;
 
 pub fn change(draft: &mut Draft<'_>) -> Refused {
     partition(draft)?;
@@ -41,7 +44,7 @@ fn partition(draft: &mut Draft<'_>) -> Refused {
     if matches!(first.state, PartitionState::Drain | PartitionState::Inactive) {
         return Err(rc::PARTITION_NOT_AVAILABLE);
     }
-    (draft.spec.partition, draft.course.partition) = (asked.clone(), asked.clone());
+    draft.spec.partition = asked.clone();
     Ok(())
 }
 
@@ -74,14 +77,20 @@ fn named(draft: &Draft<'_>, list: &Text) -> Result<Text, u32> {
 fn features(draft: &mut Draft<'_>) -> Refused {
     let desc = draft.desc;
     let waits = draft.waits();
-    for (wish, field) in
-        [(&desc.features, &mut draft.spec.features), (&desc.prefer, &mut draft.spec.prefer)]
-    {
+    for (wish, field, code) in [
+        (&desc.features, &mut draft.spec.features, rc::FEATURE),
+        (&desc.prefer, &mut draft.spec.prefer, PREFER),
+    ] {
         if wish.is_none() || wish == field {
             continue;
         }
         waits?;
-        *field = if wish.is_empty() { Text::NONE } else { wish.clone() };
+        if wish.is_empty() {
+            *field = Text::NONE;
+            continue;
+        }
+        Constraint::parse(&wish.lossy()).map_err(|_| code)?;
+        *field = wish.clone();
     }
     Ok(())
 }
