@@ -1,8 +1,8 @@
 //! When passes happen: soon after something changed, when a begin time comes, and every
 //! `sched_interval` (60 s) anyway.
 //!
-//! Invariants: no request waits for a pass; passes take at most a tenth of the time, however fast
-//! things change, for whoever submits at the same time; what rings during a pass is not forgotten.
+//! Invariants: no request waits for a pass; however fast things change, passes take at most a tenth
+//! of the time, or have a second between them; what rings during a pass is not forgotten.
 
 use crate::controller::core::Command;
 use crate::controller::core::review::{Due, due};
@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// After a pass, nothing happens for so many times as long as it took.
+/// After a pass, nothing happens for so many times as long as it took,
 const REST: u32 = 9;
+/// and no longer than this: jobs that could start wait for it.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// How many starts are under way at once: others who want something come in between.
 const AT_ONCE: usize = 64;
@@ -46,7 +48,7 @@ pub async fn run(service: Arc<Service>, bell: Bell) {
         let took = begun.elapsed();
         let interval = Duration::from_secs(parameter(&conf, "sched_interval").unwrap_or(60).max(1));
         let gap = Duration::from_micros(parameter(&conf, "sched_min_interval").unwrap_or(2));
-        sleep(gap.max(took * REST)).await;
+        sleep(gap.max((took * REST).min(REST_MAX))).await;
         let time = found.next.map_or(interval, |time| until(time).min(interval));
         tokio::select! {
             () = bell.rung() => {}
@@ -85,8 +87,8 @@ async fn one(service: &Arc<Service>) -> Option<(Arc<Conf>, Found)> {
     Some((conf, found))
 }
 
-/// Writes down what has come of what jobs wait for; when time alone makes the next one due. `None`: a
-/// panic.
+/// Writes down what has come of what jobs wait for; when time alone makes the next one due. `None`:
+/// a panic.
 async fn review(service: &Arc<Service>) -> Option<Option<i64>> {
     let looking = Arc::clone(service);
     let found = spawn_blocking(move || due(&looking.working().1, now())).await;
@@ -97,8 +99,8 @@ async fn review(service: &Arc<Service>) -> Option<Option<i64>> {
     Some(next)
 }
 
-/// Commands in the order in which they are given, several under way: what one finds, those before it
-/// have done. How many were refused.
+/// Commands in the order in which they are given, several under way: what one finds, those before
+/// it have done. How many were refused.
 async fn in_order<F: Future<Output = Message> + Unpin>(mut commands: Vec<F>) -> usize {
     let mut refused = 0;
     poll_fn(|context| {
