@@ -225,17 +225,26 @@ fn hundreds_of_jobs_through_two_slurmds_all_leave_their_output() {
 }
 
 #[test]
-fn agents_read_slurm_conf_again_and_end_with_the_controller() {
-    let test = "agents_read_slurm_conf_again_and_end_with_the_controller";
-    let Some(mut lab) = lab(test, 2, BIG, "") else { return };
+fn agents_read_slurm_conf_again_with_the_controller() {
+    let test = "agents_read_slurm_conf_again_with_the_controller";
+    let Some(lab) = lab(test, 2, BIG, "") else { return };
     lab.idle();
     assert_eq!(lab.ours.run("scontrol reconfigure").code, 0);
     for slurmd in &lab.slurmds {
-        until_said(&lab.ours, "slurmd reads again", || slurmd.log().contains("reconfigure"));
+        until_said(&lab.ours, "slurmd reads again", || {
+            slurmd.log().contains("got reconfigure request")
+        });
     }
+}
+
+#[test]
+fn agents_end_with_the_controller() {
+    let test = "agents_end_with_the_controller";
+    let Some(lab) = lab(test, 2, BIG, "") else { return };
     lab.idle();
     assert_eq!(lab.ours.run("scontrol shutdown").code, 0);
-    for slurmd in &mut lab.slurmds {
-        slurmd.wait();
+    // It takes its time to end: it looks for the controller meanwhile.
+    for slurmd in &lab.slurmds {
+        until_said(&lab.ours, "slurmd ends", || slurmd.log().contains("got shutdown request"));
     }
 }

@@ -70,12 +70,6 @@ impl Slurmd {
         drop(self.process.take());
     }
 
-    /// Waits until it has ended by itself.
-    pub fn wait(&mut self) {
-        let mut process = self.process.take().unwrap();
-        until("slurmd ends", || process.0.try_wait().unwrap().is_some());
-    }
-
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
