@@ -159,3 +159,38 @@ fn what_ours_show_is_what_slurms_own_show() {
     let wrong: Vec<String> = LOOKS.iter().filter_map(|line| lab.differ(line)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What is installed, and the example that is installed with it.
+#[test]
+fn what_is_installed_is_whole_and_its_example_is_a_configuration() {
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = top.join("tools/etc/slurm.conf");
+    let conf = statedir::slurm::conf::Conf::load(&example).unwrap();
+    assert_eq!((conf.nodes.len(), conf.members(0).len()), (4, 4));
+    statedir::slurm::conf::own::Own::load_beside(&example).unwrap();
+    if let Some(scontrol) = programs::find("scontrol", "the example slurm.conf") {
+        let mut command = std::process::Command::new(scontrol);
+        command.args(["show", "hostnames", "n[1-2]"]).env("SLURM_CONF", &example);
+        let output = command.output().unwrap();
+        assert_eq!(output.stdout, b"n1\nn2\n", "{output:?}");
+    }
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_sinfo")).parent().unwrap();
+    if !built.join("slurmctld").exists() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut install = std::process::Command::new(top.join("tools/install"));
+    let install = install.args(["--clients", "--prefix", "/usr", "--from"]).arg(built);
+    let output = install.arg("--destdir").arg(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().count() > 10, "{said}");
+    for line in said.lines() {
+        assert!(dir.path().join(line.trim_start_matches('/')).exists(), "{line}");
+    }
+    let read = |path: &str| std::fs::read_to_string(dir.path().join(path)).unwrap();
+    let unit = read("usr/lib/systemd/system/slurmctld.service");
+    assert!(unit.contains("ExecStart=/usr/sbin/slurmctld -D") && !unit.contains('@'), "{unit}");
+    let page = read("usr/share/man/man1/squeue.1");
+    assert!(page.starts_with(".TH SQUEUE 1\n") && page.contains("\\-\\-start"), "{page}");
+}

@@ -20,7 +20,7 @@ mod node_state;
 mod partition;
 mod ranges;
 mod reasons;
-mod sbatch;
+pub mod sbatch;
 pub mod scancel;
 pub mod scontrol;
 mod signals;

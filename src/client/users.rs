@@ -37,3 +37,11 @@ pub fn uid(name: &str) -> Option<u32> {
     let uid = name.parse().ok()?;
     known(uid).map(|_| uid)
 }
+
+/// The group of that name, or number.
+pub fn gid(name: &str) -> Option<u32> {
+    if let Ok(Some(group)) = Group::from_name(&String::from_utf8_lossy(&text::to_bytes(name))) {
+        return Some(group.gid.as_raw());
+    }
+    name.parse().ok()
+}

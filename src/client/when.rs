@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
 /// Seconds of `minutes`, `minutes:seconds`, `hours:minutes:seconds`,
-/// `days-hours[:minutes[:seconds]]`. Without bound: [`Unset::INFINITE`]. `None`: it is none of these.
+/// `days-hours[:minutes[:seconds]]`. Without bound: [`Unset::INFINITE`]. `None`: it is none of
+/// these.
 pub fn seconds(text: &str) -> Option<u32> {
     let endless = ["-1", "INFINITE", "UNLIMITED"];
     if endless.iter().any(|word| text.eq_ignore_ascii_case(word)) {

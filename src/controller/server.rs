@@ -6,6 +6,7 @@
 //! - Every genuine request gets a reply; what cannot be read is refused with Slurm's code.
 //! - At most [`CONNECTIONS_MAX`] are served at a time; others wait in the kernel.
 
+use crate::controller::log::Rarely;
 use crate::controller::service::{Answer, Asker, End, Service};
 use crate::slurm::auth::{Opened, Proved, Role, Sealed, To};
 use crate::slurm::wire::constants::rc;
@@ -15,7 +16,7 @@ use crate::slurm::wire::{Message, Version, Why};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -38,6 +39,17 @@ const DISCARD_MAX: usize = 1 << 20;
 const AUTHENTICATION: u32 = 1007;
 /// Slurm's code for a body that cannot be read.
 const INCOMPLETE: u32 = 5003;
+
+/// Anybody can send what cannot be believed or read: a few lines about it are enough.
+static COMPLAINTS: Rarely = Rarely::new();
+
+fn complain(peer: SocketAddr, what: &impl std::fmt::Display) {
+    match COMPLAINTS.may(Instant::now()) {
+        None => {}
+        Some(0) => tracing::warn!("{peer}: {what}"),
+        Some(others) => tracing::warn!("{peer}: {what} ({others} more before it, of others too)"),
+    }
+}
 
 /// Why a connection ends without a reply.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +125,7 @@ async fn serve(
         let mut length = [0; LENGTH_LEN];
         stream.read_exact(&mut length).await?;
         let len = frame::length(length).map_err(|error| Dropped::Garbage(error.to_string()))?;
-        let (judged, rest_len) = know(service, &mut stream, len).await?;
+        let (judged, rest_len) = know(service, &mut stream, peer, len).await?;
         if judged.is_err() {
             // The refusal would be lost if bytes were still on their way.
             discard(&mut stream, rest_len).await?;
@@ -149,7 +161,7 @@ async fn serve(
     let proved = match opened.prove(header.kind, &body) {
         Ok(proved) => proved,
         Err(error) => {
-            tracing::warn!("{peer}: {error}");
+            complain(peer, &error);
             return refuse(service, &mut stream, header.version, AUTHENTICATION).await;
         }
     };
@@ -159,7 +171,7 @@ async fn serve(
             service.answer(message, Asker { identity: proved.identity, request }).await
         }
         Err(error) => {
-            tracing::warn!("{peer}: {error}");
+            complain(peer, &error);
             Answer::Reply(Message::code(INCOMPLETE))
         }
     };
@@ -178,6 +190,7 @@ type Judged = Result<Known, (Version, u32)>;
 async fn know(
     service: &Arc<Service>,
     stream: &mut TcpStream,
+    peer: SocketAddr,
     len: usize,
 ) -> Result<(Judged, usize), Dropped> {
     let most = len.min(HEAD_MAX);
@@ -204,15 +217,15 @@ async fn know(
     let judged = if service.auth().asks_daemon() {
         let service = Arc::clone(service);
         // munged is asked, and waited for.
-        spawn_blocking(move || judge(&service, &bytes)).await?
+        spawn_blocking(move || judge(&service, peer, &bytes)).await?
     } else {
-        judge(service, &bytes)
+        judge(service, peer, &bytes)
     };
     Ok((judged, rest_len))
 }
 
 /// Judges a head that is whole.
-fn judge(service: &Service, bytes: &[u8]) -> Judged {
+fn judge(service: &Service, peer: SocketAddr, bytes: &[u8]) -> Judged {
     let head = Head::unpack(bytes).expect("it was read before");
     let header = head.header;
     let body_len = head.body_len().map_err(|error| match error.why {
@@ -228,7 +241,7 @@ fn judge(service: &Service, bytes: &[u8]) -> Judged {
             Ok(Known { header, opened, request, begun, body_len })
         }
         Err(error) => {
-            tracing::warn!("message {}: {error}", header.kind);
+            complain(peer, &format_args!("message {}: {error}", header.kind));
             Err((header.version, AUTHENTICATION))
         }
     }

@@ -15,6 +15,7 @@ pub fn ours(name: &str) -> PathBuf {
         "scontrol" => env!("CARGO_BIN_EXE_scontrol"),
         "sinfo" => env!("CARGO_BIN_EXE_sinfo"),
         "squeue" => env!("CARGO_BIN_EXE_squeue"),
+        "sbatch" => env!("CARGO_BIN_EXE_sbatch"),
         "scancel" => env!("CARGO_BIN_EXE_scancel"),
         other => panic!("{other} is none of ours"),
     })

@@ -25,6 +25,12 @@ impl Rarely {
     /// How long a period is.
     pub const PERIOD: Duration = Duration::from_secs(10);
 
+    /// A gate that nothing has come to.
+    #[must_use]
+    pub const fn new() -> Rarely {
+        Rarely { turn: Mutex::new(None) }
+    }
+
     /// Whether a line may be written now: `Some`, with the number of those that were not.
     pub fn may(&self, now: Instant) -> Option<u64> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
