@@ -1,13 +1,14 @@
 //! One pass of the scheduler over a long queue.
 //!
 //! ```sh
-//! cargo bench --bench sched -- [--jobs 20000] [--shapes 1000] [--nodes 1000] [--rounds 9] [--smoke]
+//! cargo bench --bench sched -- [--jobs 20000] [--shapes 1000] [--nodes 1000] [--rounds 9]
+//! [--smoke]
 //! ```
 //!
 //! Nodes have 2 × 16 cores of 2 threads; all but a few of them are busy, by jobs that end at
-//! different times. No job that waits finds room but the few that fit into what is left, so that every
-//! shape is looked at on every node, and a hold is worked out. A second row: all nodes are idle, and
-//! jobs start until they are full.
+//! different times. No job that waits finds room but the few that fit into what is left, so that
+//! every shape is looked at on every node, and a hold is worked out. A second row: all nodes are
+//! idle, and jobs start until they are full.
 
 use statedir::controller::job::{Course, Job, Share, unbegun};
 use statedir::controller::node::NodeRecord;
@@ -56,7 +57,8 @@ fn conf(flags: &Flags) -> Conf {
     let text = format!(
         "ClusterName=c\nSlurmctldHost=localhost\nSelectType=select/cons_tres\n\
          SelectTypeParameters=CR_Core_Memory\nNodeName=n[1-{}] Sockets=2 CoresPerSocket=16 \
-         ThreadsPerCore=2 RealMemory=128000\nPartitionName=p Nodes=ALL\nPartitionName=q Nodes=ALL\n",
+         ThreadsPerCore=2 RealMemory=128000\nPartitionName=p Nodes=ALL\n\
+         PartitionName=q Nodes=ALL\n",
         flags.nodes
     );
     Conf::read(Path::new("/slurm.conf"), &mut |_| Ok(text.clone())).expect("a configuration")

@@ -20,8 +20,8 @@ pub const TABLE: &str = "nodes";
 record! {
     /// What is known of a node. `state` is UNKNOWN, DOWN, IDLE (in service) or FUTURE, and flags;
     /// what jobs make of it (ALLOCATED, MIXED, COMPLETING) is derived. What the node registered
-    /// with last is in the fields from `boot_time` on; zeros: it never did. Features and weight are
-    /// slurm.conf's unless they are set here.
+    /// with last is in the fields from `boot_time` on; zeros: it never did. Features are
+    /// slurm.conf's unless they are set here; the weight, too: one more than it is, 0 for none.
     NodeRecord {
         state: u32;
         reason: Text;

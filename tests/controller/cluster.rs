@@ -115,6 +115,7 @@ impl Controller {
     }
 
     /// The same, for somebody who only asks it.
+    #[allow(dead_code, reason = "every test binary uses a part of it")]
     pub fn beside(&self) -> Controller {
         Controller { dir: self.dir.clone(), port: self.port, process: None }
     }

@@ -7,9 +7,9 @@
 //!                        └ cancel ▶ over | COMPLETING ─ last node ▶ over
 //! ```
 //!
-//! Invariants: while a node may still hold something of a job, its share there is taken (COMPLETING,
-//! and the node in `completing`); a job waits again only when no node has anything of it; exit code
-//! and end of a job are recorded once.
+//! Invariants: while a node may still hold something of a job, its share there is taken
+//! (COMPLETING, and the node in `completing`); a job waits again only when no node has anything of
+//! it; exit code and end of a job are recorded once.
 
 use crate::controller::core::{Effect, Ending, World};
 use crate::controller::job::{Course, Job};

@@ -38,7 +38,7 @@ fn initial(of: &Node) -> NodeRecord {
         Initial::Cloud => node::IDLE | CLOUD,
     };
     let reason = of.reason.clone().into();
-    NodeRecord { state, reason, weight: u32::UNSET, ..NodeRecord::default() }
+    NodeRecord { state, reason, ..NodeRecord::default() }
 }
 
 /// The features that a node has, and those of them that are active.
@@ -55,7 +55,7 @@ pub fn node_features(of: &Node, record: &NodeRecord) -> (Text, Text) {
 /// The weight of a node: lower ones are taken first.
 #[must_use]
 pub fn node_weight(of: &Node, record: &NodeRecord) -> u32 {
-    record.weight.get().unwrap_or(of.weight)
+    record.weight.checked_sub(1).unwrap_or(of.weight)
 }
 
 /// Changes nodes: all of them, or none.
@@ -133,7 +133,7 @@ fn equip(record: &mut NodeRecord, of: &Node, update: &UpdateNode) -> Result<(), 
         record.features_act = update.features_act.clone();
     }
     if let Some(weight) = update.weight.get() {
-        record.weight = weight;
+        record.weight = weight.saturating_add(1);
     }
     let (available, active) = node_features(of, record);
     let (available, active) = (available.lossy(), active.lossy());

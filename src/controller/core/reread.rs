@@ -10,7 +10,7 @@ use crate::controller::core::draft::Draft;
 use crate::controller::core::{Effect, Outcome, World, partitions};
 use crate::controller::state::Change;
 use crate::slurm::wire::constants::rc;
-use crate::slurm::wire::{Message, Text, Unset};
+use crate::slurm::wire::{Message, Text};
 use std::collections::HashSet;
 
 /// slurm.conf was read, at the start or again.
@@ -34,7 +34,7 @@ fn as_in_file(world: World<'_>) -> Vec<Change> {
     for (name, record) in &world.state.nodes {
         let mut record = record.clone();
         (record.features, record.features_act) = (Text::NONE, Text::NONE);
-        record.weight = u32::UNSET;
+        record.weight = 0;
         if record != world.state.nodes[name] {
             changes.push(Change::Node(name.clone(), record));
         }
@@ -114,7 +114,7 @@ mod tests {
             (now.state, &now.reason, &now.comment),
             (before.state, &before.reason, &before.comment,)
         );
-        assert!(now.features.is_none() && now.weight.is_unset());
+        assert!(now.features.is_none() && now.weight == 0);
     }
 
     #[test]

@@ -9,12 +9,12 @@
 //! | `singleton` | no job of that user and name runs, and no older one waits | |
 //! | all | the other job is not known (any more), as in Slurm | |
 //!
-//! "Over" is when its nodes have nothing left of it. An array is over when all its tasks are, and has
-//! ended well when all have; it waits as long as one task does. Of an array that waits with
+//! "Over" is when its nodes have nothing left of it. An array is over when all its tasks are, and
+//! has ended well when all have; it waits as long as one task does. Of an array that waits with
 //! `aftercorr`, the tasks whose counterparts are over are split off.
 //!
-//! Invariants: what was found once stays found, whatever becomes of the other job (`dependency` of the
-//! course is what is left); a job that waits for nothing any more has become eligible.
+//! Invariants: what was found once stays found, whatever becomes of the other job (`dependency` of
+//! the course is what is left); a job that waits for nothing any more has become eligible.
 
 use crate::controller::core::array::{self, Split};
 use crate::controller::core::dependency::{Dependencies, Dependency, Kind, Met, Task};

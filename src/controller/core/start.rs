@@ -1,8 +1,9 @@
 //! Jobs start.
 //!
 //! Invariants, whatever was proposed and however long ago: a core is never given twice, nor memory
-//! beyond what a node has; a node that takes no work gets none; a job starts only if nothing but room
-//! kept it waiting; a task of an array becomes a job of its own in the same save in which it starts.
+//! beyond what a node has; a node that takes no work gets none; a job starts only if nothing but
+//! room kept it waiting; a task of an array becomes a job of its own in the same save in which it
+//! starts.
 
 use crate::controller::core::array::{Split, has as has_task, split};
 use crate::controller::core::ending::next;

@@ -109,7 +109,8 @@ mod tests {
             a in prop::collection::btree_set(0..150_u32, 0..40),
             b in prop::collection::btree_set(0..150_u32, 0..40),
         ) {
-            let of = |set: &BTreeSet<u32>| Cores::of(&Bits::from_set(150, set.iter().copied()), 150);
+            let bits = |set: &BTreeSet<u32>| Bits::from_set(150, set.iter().copied());
+            let of = |set: &BTreeSet<u32>| Cores::of(&bits(set), 150);
             let (mut left, right) = (of(&a), of(&b));
             prop_assert_eq!(left.iter().collect::<BTreeSet<_>>(), a.clone());
             prop_assert_eq!(left.count() as usize, a.len());

@@ -1,7 +1,7 @@
 //! What is free on each node.
 //!
-//! Invariants: a core that a job has is free for nobody else; a node whose state takes no work gives
-//! nothing, whatever is free on it; what was taken is given back as it was.
+//! Invariants: a core that a job has is free for nobody else; a node whose state takes no work
+//! gives nothing, whatever is free on it; what was taken is given back as it was.
 
 use crate::controller::core::known;
 use crate::controller::job::{Job, Share};

@@ -8,8 +8,8 @@
 //!
 //! Invariants:
 //! - A pass works on a copy of the state, and proposes; `core::start` disposes: it checks every
-//!   proposal against the state as it is then. So no core and no memory is ever given twice, whatever
-//!   changed meanwhile, and nothing waits for a pass.
+//!   proposal against the state as it is then. So no core and no memory is ever given twice,
+//!   whatever changed meanwhile, and nothing waits for a pass.
 //! - What a pass proposes, `core::start` accepts, if nothing changed meanwhile.
 
 pub mod bell;

@@ -5,8 +5,8 @@
 //! | `priority/basic` | falls from job to job: the order of submission |
 //! | `priority/multifactor` | age, size and partition by their weights, site factor and nice |
 //!
-//! A priority that somebody set stays; 0 is held. Fair share, associations, qualities of service and
-//! weights of resources add nothing: there is no data of them here.
+//! A priority that somebody set stays; 0 is held. Fair share, associations, qualities of service
+//! and weights of resources add nothing: there is no data of them here.
 
 use crate::controller::job::Job;
 use crate::controller::sched::layout::Layout;

@@ -2,9 +2,9 @@
 //!
 //! In the order of [`order`](crate::controller::sched::order), each job is tried, or is skipped as
 //! equal in need to one that was just refused. The first job of a partition that finds no room gets
-//! `Resources`; with `sched/backfill` it holds nodes from the earliest time at which it would fit, and
-//! those behind it start if that delays nothing; with `sched/builtin` those behind it wait, and its
-//! partition's nodes with them.
+//! `Resources`; with `sched/backfill` it holds nodes from the earliest time at which it would fit,
+//! and those behind it start if that delays nothing; with `sched/builtin` those behind it wait, and
+//! its partition's nodes with them.
 //!
 //! Invariants: pure, and the same for the same input; every pending job gets a reason or a start;
 //! what is proposed fits together, in the order in which it is proposed.

@@ -87,8 +87,8 @@ async fn one(service: &Arc<Service>) -> Option<(Arc<Conf>, Found)> {
     Some((conf, found))
 }
 
-/// Writes down what has come of what jobs wait for; when time alone makes the next one due. `None`: a
-/// panic.
+/// Writes down what has come of what jobs wait for; when time alone makes the next one due. `None`:
+/// a panic.
 async fn review(service: &Arc<Service>) -> Option<Option<i64>> {
     let looking = Arc::clone(service);
     let found = spawn_blocking(move || due(&looking.working().1, now())).await;
@@ -99,8 +99,8 @@ async fn review(service: &Arc<Service>) -> Option<Option<i64>> {
     Some(next)
 }
 
-/// Commands in the order in which they are given, several under way: what one finds, those before it
-/// have done. How many were refused.
+/// Commands in the order in which they are given, several under way: what one finds, those before
+/// it have done. How many were refused.
 async fn in_order<F: Future<Output = Message> + Unpin>(mut commands: Vec<F>) -> usize {
     let mut refused = 0;
     poll_fn(|context| {

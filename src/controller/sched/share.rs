@@ -1,8 +1,8 @@
 //! What a job gets of each of its nodes: tasks are spread over them, and cores taken for the tasks.
 //!
 //! As Slurm's cons_tres: a task on each node first, then core by core to each node in turn; the
-//! cores of a node from each socket in turn, or of one socket after the other, as configured; a task
-//! of several CPUs on one socket where it fits.
+//! cores of a node from each socket in turn, or of one socket after the other, as configured; a
+//! task of several CPUs on one socket where it fits.
 //!
 //! Invariants: only free cores are given; a core is given whole, unless CPUs are what is counted;
 //! every node gets a core at least.

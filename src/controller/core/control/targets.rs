@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Invariants: any text gives a target or none; tasks are below MaxArraySize; what is found is in
-//! the order in which it is to be done: the record with the tasks that wait first, so that none of them
-//! starts while others are being cancelled.
+//! the order in which it is to be done: the record with the tasks that wait first, so that none of
+//! them starts while others are being cancelled.
 
 use crate::controller::core::array;
 use crate::controller::job::{Job, task_ids};

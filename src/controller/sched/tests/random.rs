@@ -325,7 +325,8 @@ proptest! {
             let (first, hold) = (*first, hold.clone());
             start_all(&conf, &mut state);
             let mut alone = state.clone();
-            let others: Vec<u32> = state.pending.iter().copied().filter(|id| *id != first).collect();
+            let others = state.pending.iter().copied().filter(|id| *id != first);
+            let others: Vec<u32> = others.collect();
             others.into_iter().for_each(|id| alone.take(Change::ForgetJob(id)));
             let after = look(&conf, &alone);
             let start = after.forecasts.get(&first).map(|found| found.start);
