@@ -15,6 +15,8 @@ pub mod log;
 pub mod snapshot;
 pub mod store;
 
+#[cfg(feature = "agent")]
+pub mod agent;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "controller")]

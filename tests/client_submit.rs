@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "each test uses its part of the stage")]
 #[path = "controller/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "each test uses its part of the stage")]
 #[path = "client/lab.rs"]
 mod lab;
 #[path = "programs/mod.rs"]

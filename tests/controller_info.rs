@@ -172,6 +172,8 @@ fn what_an_operator_changed_survives_kill_9_right_after_the_reply() {
         lab.ours.kill();
         lab.ours.start(Path::new(OURS));
         let shown = lab.ours.run(&format!("sinfo -h -n {node} -o %T_%E")).stdout;
+        // Nobody answers there, which it may have noticed.
+        let shown = shown.replace('*', "");
         assert!(shown.contains(&format!("drained round{round}")), "{shown}");
     }
     assert_eq!(lab.ours.stop(), Some(0));
@@ -191,7 +193,6 @@ fn what_it_does_not_do_is_refused_at_once_and_who_may_not_is_too() {
     };
     refused("srun true", 1, "not supported");
     refused("salloc true", 1, "not supported");
-    refused("scontrol update partitionname=main state=down", 1, "not supported");
     refused("scontrol update nodename=n1 features=x", 1, "not supported");
     refused("scontrol show reservation", 1, "not supported");
     refused("scontrol update nodename=n9 state=idle", 1, "Invalid node name specified");

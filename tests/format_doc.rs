@@ -14,7 +14,8 @@ fn every_table_of_the_code_stands_in_the_document() {
     let formats = formats.map(|module| format!("format/{module}"));
     let exports = ["repository", "manifest", "part"].map(|module| format!("export/{module}"));
     let controller = ["node", "job"].map(|module| format!("controller/{module}"));
-    for module in formats.into_iter().chain(exports).chain(controller) {
+    let agent = ["past", "spool"].map(|module| format!("agent/{module}"));
+    for module in formats.into_iter().chain(exports).chain(controller).chain(agent) {
         let path = format!("{}/src/{module}.rs", env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(path).unwrap();
         for line in source.lines().take_while(|line| line.starts_with("//!")) {

@@ -207,12 +207,12 @@ fn a_job_whose_node_dies_waits_again_and_the_node_is_down_until_it_is_back() {
 }
 
 #[test]
-fn hundreds_of_jobs_through_two_slurmds_all_leave_their_output() {
-    let test = "hundreds_of_jobs_through_two_slurmds_all_leave_their_output";
+fn a_thousand_jobs_through_two_slurmds_all_leave_their_output() {
+    let test = "a_thousand_jobs_through_two_slurmds_all_leave_their_output";
     let Some(lab) = lab(test, 2, "CPUs=32 RealMemory=10000", "") else { return };
     lab.idle();
     let count: u32 =
-        std::env::var("STATEDIR_JOBS").ok().map_or(100, |count| count.parse().unwrap());
+        std::env::var("STATEDIR_JOBS").ok().map_or(1_000, |count| count.parse().unwrap());
     let out = lab.out();
     let jobs: Vec<u32> =
         (0..count).map(|_| lab.submit("echo done $SLURM_JOB_ID", "", false)).collect();

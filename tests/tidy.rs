@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
@@ -13,6 +13,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     // A backup holds a snapshot byte for byte, so that it names its header and its errors.
     ("export", &["base", "disk", "format", "snapshot", "store"]),
     ("slurm", &["base", "disk"]),
+    ("agent", &["base", "disk", "slurm"]),
     ("client", &["base", "disk", "slurm"]),
     // Errors of the lower layers are named where a request comes to them.
     ("controller", &["base", "disk", "format", "slurm", "snapshot", "store"]),

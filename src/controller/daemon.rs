@@ -130,12 +130,13 @@ async fn serve(
     count: u16,
     waiting: Waiting,
 ) -> Result<End, String> {
+    // Before anybody can see that it is there, and end it.
+    let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
     let mut listeners = Vec::new();
     for port in first..=first.saturating_add(count - 1) {
         listeners.push(listen(port).await?);
     }
     service.begin().await;
-    let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
     let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());
     let beside = [

@@ -194,10 +194,10 @@ fn limits(place: &Place<'_>, spec: &JobDesc) -> Result<(), u32> {
             return Err(code::TOO_MANY_CPUS);
         }
     }
-    if let Some(nodes) = spec.min_nodes.get() {
-        if nodes as usize > place.nodes.len() || nodes < partition.min_nodes {
-            return Err(code::NODE_COUNT);
-        }
+    if let Some(nodes) = spec.min_nodes.get()
+        && (nodes as usize > place.nodes.len() || nodes < partition.min_nodes)
+    {
+        return Err(code::NODE_COUNT);
     }
     if spec.max_nodes.get().is_some_and(|nodes| nodes > partition.max_nodes) {
         return Err(code::NODE_COUNT);

@@ -158,13 +158,12 @@ pub fn sizes(spec: &mut JobDesc) -> Result<(), Refusal> {
     let overcommit = !spec.overcommit.is_unset();
     if let (false, Some(cpus), Some(tasks)) =
         (overcommit, spec.min_cpus.get(), spec.num_tasks.get())
+        && tasks > cpus
     {
-        if tasks > cpus {
-            let each = spec.cpus_per_task.get().map_or(1, u32::from);
-            spec.min_cpus = tasks.saturating_mul(each);
-            if spec.max_cpus.get().is_some_and(|most| most < spec.min_cpus) {
-                spec.max_cpus = spec.min_cpus;
-            }
+        let each = spec.cpus_per_task.get().map_or(1, u32::from);
+        spec.min_cpus = tasks.saturating_mul(each);
+        if spec.max_cpus.get().is_some_and(|most| most < spec.min_cpus) {
+            spec.max_cpus = spec.min_cpus;
         }
     }
     Ok(())

@@ -1,0 +1,19 @@
+//! Our slurmd under Slurm's own slurmctld, which is the judge: jobs as users run them, by real
+//! clients; the agent, its supervisors and the controller killed at any time.
+#![cfg(feature = "agent")]
+
+#[path = "controller/cluster.rs"]
+#[allow(dead_code, reason = "the controller's tests use the rest")]
+mod cluster;
+#[path = "agent/crashes.rs"]
+mod crashes;
+#[path = "agent/health.rs"]
+mod health;
+#[path = "agent/jobs.rs"]
+mod jobs;
+#[path = "agent/lab.rs"]
+mod lab;
+#[path = "programs/mod.rs"]
+mod programs;
+#[path = "agent/scripts.rs"]
+mod scripts;
