@@ -3,8 +3,9 @@
 //! Invariants: a job that is stopped has all its time; a warning is sent once in each run.
 
 use crate::controller::core::draft::Draft;
-use crate::controller::core::{Effect, Ending, Outcome, World, ending, purge};
+use crate::controller::core::{Effect, Ending, Outcome, World, current, ending, purge};
 use crate::controller::job::{Course, Job};
+use crate::controller::state::State;
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{job as state, rc, reason, step};
 use crate::slurm::wire::{Message, Unset};
@@ -22,7 +23,7 @@ pub fn tick(world: World<'_>) -> Outcome {
         let Some(job) = world.state.job(*id).filter(|job| job.base() == state::RUNNING) else {
             continue;
         };
-        if is_over_limit(world.conf, job, world.now) {
+        if is_over_limit(world.conf, world.state, job, world.now) {
             draft.note(format!("job {id} has reached its time limit"));
             draft.job(times_out(world, job));
         } else if warns(job, world.now) {
@@ -50,10 +51,10 @@ pub fn due(job: &Job) -> Option<i64> {
 
 /// Whether a job that runs has had its time, and what it may have beyond it.
 #[must_use]
-pub fn is_over_limit(conf: &Conf, job: &Job, now: i64) -> bool {
-    let Some(due) = due(job) else { return false };
+pub fn is_over_limit(conf: &Conf, state: &State, job: &Job, now: i64) -> bool {
+    let Some(due) = due(job).filter(|due| now >= *due) else { return false };
     let name = job.course.partition.lossy();
-    let own = conf.partitions.iter().find(|partition| partition.name == name);
+    let own = current(conf, state).into_iter().find(|partition| partition.name == name);
     let own = own.and_then(|partition| partition.over_time_limit).map(u64::from);
     let minutes = own.unwrap_or_else(|| conf.number("OverTimeLimit"));
     let more = match i64::try_from(minutes) {

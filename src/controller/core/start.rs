@@ -8,11 +8,11 @@
 use crate::controller::core::array::{Split, has as has_task, split};
 use crate::controller::core::ending::next;
 use crate::controller::core::ids::Ids;
-use crate::controller::core::{Effect, Outcome, Start, World, current, known};
+use crate::controller::core::{Effect, Outcome, Start, World, current, known, members};
 use crate::controller::job::{Course, Job, Share};
 use crate::controller::sched::cores::Cores;
 use crate::controller::sched::grid::{has, takes_work};
-use crate::controller::sched::layout::{Place, find, members, starts, time_limit};
+use crate::controller::sched::layout::{Place, find, starts, time_limit};
 use crate::controller::sched::wait::wait;
 use crate::controller::state::Change;
 use crate::slurm::conf::Partition;

@@ -3,13 +3,12 @@
 //!
 //! Invariant: places count as [`Conf::nodes`] does, everywhere in the scheduler.
 
-use crate::controller::core::{current, node_features, node_weight};
+use crate::controller::core::{current, members, node_features, node_weight};
 use crate::controller::sched::cores::Cores;
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, select_parameters};
 use crate::slurm::hostlist::{expand, natural};
 use crate::slurm::wire::Text;
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 const CR_SOCKET: u16 = 0x2;
@@ -164,25 +163,6 @@ pub fn find(conf: &Conf, name: &Text) -> Option<usize> {
     conf.nodes.binary_search_by(|node| natural(&node.name, name)).ok()
 }
 
-/// The nodes of a partition, ascending.
-#[must_use]
-pub fn members<'a>(conf: &'a Conf, partition: &Partition) -> Cow<'a, [usize]> {
-    let same = |other: &Partition| other.name == partition.name && other.nodes == partition.nodes;
-    if let Some(at) = conf.partitions.iter().position(same) {
-        return Cow::Borrowed(conf.members(at));
-    }
-    let list = partition.nodes.as_deref().unwrap_or("");
-    if list.eq_ignore_ascii_case("ALL") {
-        return (0..conf.nodes.len()).collect();
-    }
-    let names = expand(list).unwrap_or_default();
-    let mut found: Vec<usize> =
-        names.iter().filter_map(|name| find(conf, &name.as_str().into())).collect();
-    found.sort_unstable();
-    found.dedup();
-    found.into()
-}
-
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -242,7 +222,7 @@ impl Layout {
 }
 
 fn queue(conf: &Conf, partition: Partition) -> Queue {
-    let members = members(conf, &partition).into_owned();
+    let members = members(conf, &partition);
     let mut has = vec![false; conf.nodes.len()];
     members.iter().for_each(|at| has[*at] = true);
     let select = Select::of(conf, Some(&partition));

@@ -89,7 +89,7 @@ fn ends(draft: &mut Draft<'_>, job: &Job, code: u32, again: bool) {
     let course = Course { exit_code: code, ..job.course.clone() };
     let ended = ending::next(job, course);
     let listed = |name| exit_status(code).is_some_and(|code| names(draft.conf, name, code));
-    let over = cycle::is_over_limit(draft.conf, job, draft.now);
+    let over = cycle::is_over_limit(draft.conf, &draft.state, job, draft.now);
     let next = if again {
         ending::requeue_or_hold(draft.world(), &ended)
     } else if listed("RequeueExit") {

@@ -12,7 +12,7 @@ use crate::disk::fake::FakeDisk;
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{job as state, node, rc, reason, step};
 use crate::slurm::wire::tables::{
-    BatchDone, EpilogDone, JobDesc, Registration, Requeue, StepId, UpdateNode,
+    BatchDone, EpilogDone, JobDesc, Registration, Requeue, StepId, UpdateNode, UpdatePartition,
 };
 use crate::slurm::wire::{Bits, Field, Message, Text, Time, Unset};
 use crate::store::{Options, Store};
@@ -387,6 +387,19 @@ fn a_job_is_warned_once_and_ended_at_its_limit() {
     assert_eq!(lab.job(1).course.state, state::TIMEOUT | state::COMPLETING);
     lab.does(&ended(1, "n1", 15, 0));
     assert_eq!((lab.job(1).base(), lab.job(1).course.exit_code), (state::TIMEOUT, 15));
+}
+
+#[test]
+fn a_partition_that_was_given_more_time_since_lets_its_jobs_go_on() {
+    let mut lab = Lab::new("OverTimeLimit=1").running(1, 1, "n1");
+    let update =
+        UpdatePartition { name: "p".into(), over_time_limit: 3, ..UpdatePartition::unset() };
+    let more = Command::UpdatePartition { update: Box::new(update), who: admin() };
+    assert_eq!(lab.does(&more).reply, Message::code(rc::OK));
+    lab.now += 600 + 179;
+    assert!(lab.does(&Command::Tick).changes.is_empty());
+    lab.now += 1;
+    assert_eq!(ends(&lab.does(&Command::Tick)), [(1, Ending::TimeLimit)]);
 }
 
 const NAMES: [&str; 3] = ["n1", "n2", "n3"];
