@@ -193,7 +193,7 @@ fn what_it_does_not_do_is_refused_at_once_and_who_may_not_is_too() {
     };
     refused("srun true", 1, "not supported");
     refused("salloc true", 1, "not supported");
-    refused("scontrol update nodename=n1 gres=gpu:1", 1, "not supported");
+    refused("scontrol update nodename=n1 gres=gpu:1", 1, "Invalid generic resource");
     refused("scontrol show reservation", 1, "not supported");
     refused("scontrol update nodename=n9 state=idle", 1, "Invalid node name specified");
     if rustix::process::geteuid().is_root() {
