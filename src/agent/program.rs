@@ -35,10 +35,21 @@ pub fn run(
     environment: &[(String, Vec<u8>)],
     limit: Option<Duration>,
 ) -> std::io::Result<Done> {
+    run_command(Command::new(path), environment, limit)
+}
+
+/// As [`run`], with arguments.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_command(
+    mut command: Command,
+    environment: &[(String, Vec<u8>)],
+    limit: Option<Duration>,
+) -> std::io::Result<Done> {
     use std::os::unix::ffi::OsStrExt;
     let vars = environment.iter().map(|(name, value)| (name, std::ffi::OsStr::from_bytes(value)));
     let (mut ours, theirs) = std::io::pipe()?;
-    let mut command = Command::new(path);
     command.env_clear().envs(vars).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(theirs.try_clone()?).stderr(theirs);
     let mut child = command.spawn()?;
