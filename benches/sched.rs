@@ -98,7 +98,7 @@ fn queue(state: &mut State, flags: &Flags) {
         let shape = id % flags.shapes;
         let tasks = 8 + shape % 40;
         let spec = JobDesc {
-            partition: if shape % 3 == 0 { "q" } else { "p" }.into(),
+            partition: if shape.is_multiple_of(3) { "q" } else { "p" }.into(),
             num_tasks: tasks,
             min_cpus: tasks,
             min_nodes: 1 + shape % 4,

@@ -79,6 +79,10 @@ fn files_say_what_they_are_for_and_lines_fit() {
         let lines = text.lines().count();
         assert!(lines <= 800, "{}: {lines} lines: is it one idea?", path.display());
         for (number, line) in text.lines().enumerate() {
+            // A row of a table cannot be broken.
+            if line.starts_with("//! |") {
+                continue;
+            }
             let width = line.chars().count();
             assert!(width <= 100, "{}:{}: {width} columns", path.display(), number + 1);
         }

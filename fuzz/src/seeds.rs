@@ -6,7 +6,11 @@ use statedir::disk::{Access, Disk};
 use statedir::export::delta::{Place, make, sign};
 use statedir::export::{Backup, Manifest, Repository, backup_on, write_archive};
 use statedir::format::{Batch, Control, GroupHeader, Kind, Seal, SegmentHeader, group};
-use statedir::slurm::wire::Version;
+use statedir::controller::entry::encode as encode_entry;
+use statedir::controller::job::{Entry, Payload};
+use statedir::controller::node::NodeRecord;
+use statedir::controller::state::{Number, PartitionRecord};
+use statedir::slurm::wire::{Field, Version};
 use statedir::slurm::wire::constants::auth;
 use statedir::slurm::wire::frame::{self, Header};
 use statedir::slurm::wire::message::MESSAGES;
@@ -44,6 +48,8 @@ fn main() -> std::io::Result<()> {
     write("names", "snapshot", b"snap-0000000001-00000000000000000004")?;
     write_exports(&target)?;
     write_messages(&target.join("wire"))?;
+    write_texts(&target)?;
+    write_entries(&target.join("entry"))?;
     write_programs(&target)
 }
 
@@ -117,6 +123,54 @@ fn write_messages(dir: &Path) -> std::io::Result<()> {
     let header = Header::new(Version::NEWEST, 1008, 0);
     let frame = frame::pack(&header, auth::MUNGE, b"MUNGE:x:", b"");
     std::fs::write(dir.join("frame"), &frame[frame::LENGTH_LEN..])
+}
+
+/// Configurations, hostlists, and lists about jobs, by hand.
+fn write_texts(target: &Path) -> std::io::Result<()> {
+    let conf = "ClusterName=c\nSlurmctldHost=h(10.0.0.1)\nInclude nodes.conf\nUsePAM=yes # x\n\
+        SlurmctldPort=6817-6819\nDebugFlags=Steps,Agent\nPrologFlags=Contain\n\
+        PreemptExemptTime=1-2:3\nMaxJobCount=1k\nMaxMemPerNode=INFINITE\n\x0c\
+        NodeName=DEFAULT CPUs=2\nNodeName=n[1-4],m3 NodeAddr=a[1-5] \\\n RealMemory=1000\n\
+        NodeSet=s Nodes=n1\nDownNodes=n2 State=DRAIN Reason=\"a b\"\n\
+        PartitionName=p,q Nodes=s,m3 Default=YES MaxTime=1-0 State=UP OverSubscribe=FORCE:2\n";
+    let own = "AuthKeyFile=/etc/key\nHistory=7-0\nHistoryRatio=2.5 # x\nMode=alone\n";
+    let lists = ["afterok:12:13_4,after:14+5,singleton", "afterany:7_[1-3]?afternotok:9",
+        "0-15:4,20%3", "[1,3-7]", "aftercorr:7_*(unfulfilled)"];
+    let hosts = ["n[1-4],m3", "a[1-2]b[03-05],x", "r2n[9-11]", "n[1"];
+    let write = |name: &str, seed: &str, text: &str| -> std::io::Result<()> {
+        std::fs::create_dir_all(target.join(name))?;
+        std::fs::write(target.join(name).join(seed), text)
+    };
+    write("conf", "slurm", conf)?;
+    write("conf", "statedir", own)?;
+    for (at, text) in lists.iter().enumerate() {
+        write("lists", &at.to_string(), text)?;
+    }
+    for (at, text) in hosts.iter().enumerate() {
+        write("hostlist", &at.to_string(), text)?;
+    }
+    Ok(())
+}
+
+/// One entry of each table of the controller, behind the table's place in the target.
+fn write_entries(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let mut state = 1_u64;
+    let mut choose = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state >> 33
+    };
+    let entries = [
+        ("number", encode_entry(&Number::sample(&mut choose))),
+        ("node", encode_entry(&NodeRecord::sample(&mut choose))),
+        ("partition", encode_entry(&PartitionRecord::sample(&mut choose))),
+        ("job", encode_entry(&Entry::sample(&mut choose))),
+        ("script", encode_entry(&Payload::sample(&mut choose))),
+    ];
+    for (table, (name, bytes)) in (0_u8..).zip(entries) {
+        std::fs::write(dir.join(name), [&[table], bytes.as_slice()].concat())?;
+    }
+    Ok(())
 }
 
 /// Programs of changes and of steps, by hand: each kind once.

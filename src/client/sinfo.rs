@@ -243,7 +243,8 @@ impl<'a> Listing<'a> {
         ];
         let differ =
             |tests: &[(Field, bool)]| tests.iter().any(|(field, equal)| self.has(*field) && !equal);
-        !self.options.by_node && !differ(&always) && !(self.options.exact && differ(&exact))
+        let apart = differ(&always) || self.options.exact && differ(&exact);
+        !self.options.by_node && !apart
     }
 
     fn rows(&self, nodes: &'a [Node], single: bool) -> Vec<Row<'a>> {

@@ -1,8 +1,8 @@
 //! The store in StateSaveLocation: opened, never made. Whatever cannot be opened is named, with the
 //! command to run next.
 //!
-//! Invariants: files of Slurm's own slurmctld stay as they are, wherever they lie; what keeps that one
-//! away from our store is there before anything else is changed.
+//! Invariants: files of Slurm's own slurmctld stay as they are, wherever they lie; what keeps that
+//! one away from our store is there before anything else is changed.
 
 mod guard;
 mod recover;
@@ -81,14 +81,14 @@ pub enum HomeError {
     },
     /// What is in it is not readable.
     #[error(
-        "StateSaveLocation={dir}: {error}; next: statectl -C {dir} verify --full; -i starts without \
-         what cannot be read, and keeps a copy"
+        "StateSaveLocation={dir}: {error}; next: statectl -C {dir} verify --full; -i starts \
+         without what cannot be read, and keeps a copy"
     )]
     State {
         /// The directory.
         dir: PathBuf,
         /// Why.
-        error: StateError,
+        error: Box<StateError>,
     },
     /// The cluster's name cannot be saved.
     #[error("saving the cluster's name in {dir}: {error}; next: df -h {dir}")]
@@ -138,7 +138,7 @@ pub fn open(
     let store = Store::open(dir, options, Arc::new(Local)).map_err(|error| why(dir, error))?;
     let kept = store
         .get(TABLE, NAME)
-        .map_err(|error| HomeError::State { dir: place(), error: error.into() })?;
+        .map_err(|error| HomeError::State { dir: place(), error: Box::new(error.into()) })?;
     match kept {
         None => {
             let mut batch = Batch::new();
@@ -154,8 +154,8 @@ pub fn open(
     guard::put(dir).map_err(|error| HomeError::Guard { dir: place(), error })?;
     recover::recover(&store, dir, leave_out)
         .map_err(|error| HomeError::Recover { dir: place(), error })?;
-    let state =
-        State::load(&store.view()).map_err(|error| HomeError::State { dir: place(), error })?;
+    let state = State::load(&store.view())
+        .map_err(|error| HomeError::State { dir: place(), error: Box::new(error) })?;
     Ok((store, state))
 }
 

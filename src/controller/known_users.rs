@@ -23,10 +23,13 @@ pub struct Known {
     pub groups: Vec<String>,
 }
 
+/// When somebody was looked up, and what was found.
+type Seen = (Instant, Arc<Known>);
+
 /// Users that were asked for.
 #[derive(Debug, Default)]
 pub struct KnownUsers {
-    by_id: Mutex<HashMap<(u32, u32), (Instant, Arc<Known>)>>,
+    by_id: Mutex<HashMap<(u32, u32), Seen>>,
 }
 
 impl KnownUsers {

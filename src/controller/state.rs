@@ -227,7 +227,7 @@ impl State {
         for table in [node::TABLE, PARTITIONS, JOBS] {
             for entry in view.scan(table, b"") {
                 let (key, value) = entry?;
-                state.take(read(table, &key, value)?);
+                state.take(read(table, key, value)?);
             }
         }
         Ok(state)
@@ -245,7 +245,7 @@ impl State {
         for table in [node::TABLE, PARTITIONS, JOBS, SCRIPTS] {
             for entry in view.scan(table, b"") {
                 let (key, value) = entry?;
-                if let Err(why) = read(table, &key, value) {
+                if let Err(why) = read(table, key, value) {
                     found.push(Fault { table, key: key.to_vec(), why });
                 }
             }

@@ -2,8 +2,8 @@
 //! serves many at a time, and has its own.)
 //!
 //! Invariants: every wait has an end; a peer that has not proved who it is costs at most
-//! [`HEAD_MAX`] bytes, and a body is read only after its credential is genuine; who asks is what the
-//! credential says.
+//! [`HEAD_MAX`] bytes, and a body is read only after its credential is genuine; who asks is what
+//! the credential says.
 
 use crate::slurm::auth::{Auth, AuthError, Identity, Nonce, Role, To};
 use crate::slurm::wire::frame::{self, Head, Header, LENGTH_LEN};

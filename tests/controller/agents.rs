@@ -34,7 +34,8 @@ pub fn node_lines(dir: &Path, count: u16, first: u16, more: &str) -> String {
         "CredType=cred/munge\nSelectType=select/cons_tres\n\
          SlurmdParameters=config_overrides\nTaskPlugin=task/none\n\
          SlurmdSpoolDir={dir}/%n/spool\nSlurmdPidFile={dir}/%n/pid\n\
-         NodeName=n[1-{count}] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{first}-{last}] {more}\n\
+         NodeName=n[1-{count}] NodeHostname=localhost NodeAddr=127.0.0.1 \
+         Port=[{first}-{last}] {more}\n\
          PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
     )
 }

@@ -557,8 +557,8 @@ impl Options {
             return Err(error_exit());
         }
         self.reckon(call);
-        if self.layout == PLANE && self.plane.is_some() {
-            let (plane, nodes) = (u32::from(self.plane.expect("is some")), self.min_nodes());
+        if let (PLANE, Some(plane)) = (self.layout, self.plane) {
+            let (plane, nodes) = (u32::from(plane), self.min_nodes());
             if self.tasks / plane < nodes && (nodes - 1) * plane >= self.tasks {
                 call.error("Too few processes for the requested {plane,node} distribution");
                 return Err(error_exit());

@@ -91,9 +91,9 @@ fn question(round: Round, sight: Sight) -> Question {
         || sight.turn && !(silent && base == node::DOWN)
     {
         Question::Register
-    } else if !silent && sight.heard >= now - timeout / 3 && sight.has_load {
-        Question::None
-    } else if silent && base == node::DOWN {
+    } else if !silent && sight.heard >= now - timeout / 3 && sight.has_load
+        || silent && base == node::DOWN
+    {
         Question::None
     } else {
         Question::Ping

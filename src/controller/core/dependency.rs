@@ -9,8 +9,8 @@
 //! | `singleton` | no older job of that name and user waits or runs |
 //!
 //! J is a job, an array (`7`, `7_*`) or a task (`7_3`, `7_[1-3]` for several). All of a list with
-//! `,` must be fulfilled, one of a list with `?`. Each may be followed by its state in parentheses, as
-//! it is printed: what was found once stays so when the other job is forgotten.
+//! `,` must be fulfilled, one of a list with `?`. Each may be followed by its state in parentheses,
+//! as it is printed: what was found once stays so when the other job is forgotten.
 //!
 //! Invariants: any text is a list or an error; what is printed is read as the same list.
 

@@ -131,12 +131,15 @@ fn is_killed(conf: &Conf, job: &Job) -> bool {
     flags & KILL_INVALID != 0 || flags & KEEP_INVALID == 0 && all()
 }
 
+/// By user and name: whether a job runs, and the oldest one that waits.
+type Names<'a> = HashMap<(u32, &'a Text), (bool, u32)>;
+
 /// The other jobs, as they are looked at.
 struct Others<'a> {
     state: &'a State,
     now: i64,
     /// By user and name: whether one runs, and the oldest one that waits.
-    names: Option<HashMap<(u32, &'a Text), (bool, u32)>>,
+    names: Option<Names<'a>>,
     next: Option<i64>,
 }
 
@@ -227,9 +230,9 @@ impl<'a> Others<'a> {
             return Vec::new();
         }
         let of_task = |task| {
-            let all = with.iter().map(|array| self.task(*array, task).map(ended_well));
+            let mut all = with.iter().map(|array| self.task(*array, task).map(ended_well));
             // Where there is no counterpart, the array as a whole counts.
-            all.fold(Some(Met::Is), |sum, met| match (sum?, met?) {
+            all.try_fold(Met::Is, |sum, met| match (sum, met?) {
                 (Met::Never, _) | (_, Met::Never) => Some(Met::Never),
                 (Met::Is, Met::Is) => Some(Met::Is),
                 _ => Some(Met::Not),

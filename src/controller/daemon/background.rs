@@ -1,8 +1,8 @@
 //! Goes to the background: the program that was started waits, and ends with what became of it.
 //!
 //! Invariants: it forks before any thread is there, twice, so that no terminal can come back; the
-//! one that was started ends with 0 when the controller answers, and only then; where the controller
-//! ends before, with 1, and what it said was on stderr.
+//! one that was started ends with 0 when the controller answers, and only then; where the
+//! controller ends before, with 1, and what it said was on stderr.
 
 use rustix::fs::{Mode, OFlags, open};
 use std::io::{self, Read, Write};

@@ -47,10 +47,10 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if let (Some((path, file)), true) = (&self.open, self.written) {
-            if std::fs::remove_file(path).is_err() {
-                let _ = file.set_len(0);
-            }
+        if let (Some((path, file)), true) = (&self.open, self.written)
+            && std::fs::remove_file(path).is_err()
+        {
+            let _ = file.set_len(0);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! SlurmUser: who the controller is.
 //!
-//! Invariant: started as root it becomes SlurmUser with all his groups and nothing of root, for good
-//! and before it reads a key, opens the state or a port; as anybody else it does not start.
+//! Invariant: started as root it becomes SlurmUser with all his groups and nothing of root, for
+//! good and before it reads a key, opens the state or a port; as anybody else it does not start.
 
 use crate::controller::users;
 use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};

@@ -195,7 +195,8 @@ impl<'a> Try<'a> {
             if self.room <= 0 || self.is_done() {
                 return;
             }
-            if !self.taken[at] && !(self.room == 1 && i64::from(self.offers[at].cpus) < self.cpus) {
+            let too_small = self.room == 1 && i64::from(self.offers[at].cpus) < self.cpus;
+            if !self.taken[at] && !too_small {
                 self.take(at);
             }
         }

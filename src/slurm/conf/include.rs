@@ -38,8 +38,8 @@ struct Collector<'a> {
     found: Vec<Statement>,
 }
 
-/// Slurm's checksum of a configuration: a CRC of sorts over every byte of the files, in the order in
-/// which they are read. slurmd sends its own when it registers, clients compare.
+/// Slurm's checksum of a configuration: a CRC of sorts over every byte of the files, in the order
+/// in which they are read. slurmd sends its own when it registers, clients compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Hash(u32);
 

@@ -137,8 +137,8 @@ pub fn epilog_done(world: World<'_>, done: &EpilogDone) -> Outcome {
 }
 
 /// An agent could not start a job, because the answer to its launch was read by nobody: the
-/// controller was gone by then. It asks for what it always asks for, to hold the job; this one waits
-/// again. `None`: the request is of another kind.
+/// controller was gone by then. It asks for what it always asks for, to hold the job; this one
+/// waits again. `None`: the request is of another kind.
 pub fn not_launched(world: World<'_>, request: &Requeue, who: &Who) -> Option<Outcome> {
     let from_agent = who.admin && request.flags & state::LAUNCH_FAILED != 0;
     let unconfirmed =

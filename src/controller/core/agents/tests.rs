@@ -445,7 +445,10 @@ proptest! {
     #[test]
     fn whatever_agents_report_nothing_is_held_twice_and_no_exit_code_is_lost(
         service in 0..3_u8,
-        steps in prop::collection::vec((0..9_u8, 1..7_u32, 0..3_usize, 0..256_u32, 0..20_u8), 1..60),
+        steps in prop::collection::vec(
+            (0..9_u8, 1..7_u32, 0..3_usize, 0..256_u32, 0..20_u8),
+            1..60,
+        ),
     ) {
         let mut lab = Lab::new(&format!("ReturnToService={service}"));
         for id in 1..7 {
@@ -461,9 +464,11 @@ proptest! {
             Store::open_on(Arc::clone(&disk), options, Arc::new(Local)).unwrap()
         };
         let mut store = open();
-        let first: Vec<Change> = lab.state.jobs.values().cloned().map(Change::Job)
-            .chain(lab.state.nodes.iter().map(|(name, node)| Change::Node(name.clone(), node.clone())))
-            .chain([Change::NextId(lab.state.next_id)]).collect();
+        let nodes = lab.state.nodes.iter();
+        let nodes = nodes.map(|(name, node)| Change::Node(name.clone(), node.clone()));
+        let jobs = lab.state.jobs.values().cloned().map(Change::Job);
+        let first: Vec<Change> =
+            jobs.chain(nodes).chain([Change::NextId(lab.state.next_id)]).collect();
         store.save(batch(&first).unwrap()).unwrap();
         for (kind, id, at, x, again) in steps {
             lab.now += i64::from(again) * 7;
