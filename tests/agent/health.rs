@@ -113,8 +113,8 @@ fn the_handbooks_check_runs_as_it_stands() {
         write(
             name,
             &format!(
-                "#!/bin/bash\nexec unshare -m bash -c 'mount --bind {memory} /proc/meminfo && {mounts} \
-             && exec {OURS} \"$@\"' slurmd \"$@\"\n"
+                "#!/bin/bash\nexec unshare -m bash -c 'mount --bind {memory} /proc/meminfo \
+                 && {mounts} && exec {OURS} \"$@\"' slurmd \"$@\"\n"
             ),
         )
     };
