@@ -1,5 +1,6 @@
 //! Programs of the operator: prolog, epilog, health check. Run as the agent's own user, in a
-//! process group of their own, which is killed at their limit; what they leave behind on purpose stays.
+//! process group of their own, which is killed at their limit; what they leave behind on purpose
+//! stays.
 
 use std::io::Read;
 use std::os::fd::AsFd;
