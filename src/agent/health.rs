@@ -1,5 +1,5 @@
-//! HealthCheckProgram: exit 0 says that the node is healthy, anything else drains it. Run before the
-//! node registers, and whenever a controller asks (1011).
+//! HealthCheckProgram: exit 0 says that the node is healthy, anything else drains it. Run before
+//! the node registers, and whenever a controller asks (1011).
 //!
 //! | the program | the reason |
 //! |---|---|

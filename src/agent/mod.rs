@@ -27,6 +27,7 @@ mod jobs;
 mod launch;
 mod limits;
 mod log;
+mod login;
 mod machine;
 mod orders;
 mod past;

@@ -1,5 +1,6 @@
-//! Programs of the operator: prolog, epilog, health check. Run as the agent's own user, in a process
-//! group of their own, which is killed at their limit; what they leave behind on purpose stays.
+//! Programs of the operator: prolog, epilog, health check. Run as the agent's own user, in a
+//! process group of their own, which is killed at their limit; what they leave behind on purpose
+//! stays.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -35,10 +36,21 @@ pub fn run(
     environment: &[(String, Vec<u8>)],
     limit: Option<Duration>,
 ) -> std::io::Result<Done> {
+    run_command(Command::new(path), environment, limit)
+}
+
+/// As [`run`], with arguments.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_command(
+    mut command: Command,
+    environment: &[(String, Vec<u8>)],
+    limit: Option<Duration>,
+) -> std::io::Result<Done> {
     use std::os::unix::ffi::OsStrExt;
     let vars = environment.iter().map(|(name, value)| (name, std::ffi::OsStr::from_bytes(value)));
     let (mut ours, theirs) = std::io::pipe()?;
-    let mut command = Command::new(path);
     command.env_clear().envs(vars).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(theirs.try_clone()?).stderr(theirs);
     let mut child = command.spawn()?;

@@ -1,5 +1,5 @@
-//! Prolog and Epilog: patterns of slurm.conf, which may stand for several programs. All are run; the
-//! last that fails counts, as in Slurm.
+//! Prolog and Epilog: patterns of slurm.conf, which may stand for several programs. All are run;
+//! the last that fails counts, as in Slurm.
 
 use crate::agent::log::{debug, error};
 use crate::agent::program::{self, Done};

@@ -24,7 +24,7 @@ use crate::agent::signals::{self, Signals};
 use crate::agent::spool::{Brief, Ended, Folder, LAUNCH, Lock, SCRIPT, Started};
 use crate::agent::task::{self, Failure, Task};
 use crate::agent::tree::{self, Tree};
-use crate::agent::{environment, jobs, log};
+use crate::agent::{environment, jobs, log, login};
 use crate::slurm::wire::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -127,6 +127,8 @@ impl Supervisor {
         if self.prepare()? {
             self.orders();
             if !self.forgotten {
+                let user = task::user(&self.brief);
+                login::provide(&mut self.brief.launch, &user);
                 self.start()?;
             }
         }

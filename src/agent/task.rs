@@ -4,7 +4,7 @@
 //! In order: process group and cgroup while still the agent's user; then groups, gid, uid, for
 //! good; then, as the user, files, folder, limits; then exec.
 //!
-//! Invariant: no file is opened and no folder entered for the user before the process is the user's.
+//! Invariant: no file is opened, no folder entered for the user before the process is the user's.
 
 use crate::agent::environment::{self, Environment};
 use crate::agent::limits::{self, Limit};

@@ -61,7 +61,8 @@ fn a_supervisor_that_is_killed_takes_its_job_with_it_and_the_end_is_told() {
     let script = |name: u32| {
         let mark = mark(name);
         format!(
-            "setsid sleep {mark} & (setsid sleep {mark} &); sleep 0.3; echo >up-{name}; wait; exit 2"
+            "setsid sleep {mark} & (setsid sleep {mark} &)\n\
+             sleep 0.3; echo >up-{name}; wait; exit 2"
         )
     };
     let job = lab.submit("-w n1", &script(1));

@@ -93,7 +93,7 @@ impl Drop for Made {
 #[test]
 fn the_handbooks_check_runs_as_it_stands() {
     let test = "the_handbooks_check_runs_as_it_stands";
-    if !crate::lab::is_root() || crate::programs::find("free", test).is_none() {
+    if !crate::programs::root(test) || crate::programs::find("free", test).is_none() {
         return;
     }
     let Some(lab) = lab(test) else { return };
@@ -113,8 +113,8 @@ fn the_handbooks_check_runs_as_it_stands() {
         write(
             name,
             &format!(
-                "#!/bin/bash\nexec unshare -m bash -c 'mount --bind {memory} /proc/meminfo && {mounts} \
-             && exec {OURS} \"$@\"' slurmd \"$@\"\n"
+                "#!/bin/bash\nexec unshare -m bash -c 'mount --bind {memory} /proc/meminfo \
+                 && {mounts} && exec {OURS} \"$@\"' slurmd \"$@\"\n"
             ),
         )
     };
@@ -134,27 +134,40 @@ fn the_wrapper_drains_the_node_of_an_unmodified_slurmd() {
     let wrapper = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/healthcheck-drain");
     let conf = lab.path("slurm.conf").display().to_string();
     let check = lab.path("real-check").display().to_string();
-    program(&lab, &format!("SLURM_CONF={conf} HEALTH_CHECK_SECONDS=2 exec {wrapper} {check}"));
+    let ran = lab.path("out/ran");
+    program(
+        &lab,
+        &format!(
+            "SLURM_CONF={conf} HEALTH_CHECK_SECONDS=2 {wrapper} {check}; code=$?\n\
+             echo >>{}; exit $code",
+            ran.display()
+        ),
+    );
     let check = |text: &str| {
         std::fs::write(&check, format!("#!/bin/bash\n{text}\n")).unwrap();
         std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
     };
+    // Starts a slurmd, which checks first, and waits for the end of that.
+    let checked = || {
+        let count = || std::fs::read_to_string(&ran).unwrap_or_default().lines().count();
+        let before = count();
+        let _agent = lab.agent_alone(&slurmd, "n1");
+        until("the check has run", || count() > before);
+        node(&lab)
+    };
+    let drained = |reason: &str| (true, reason.to_owned());
     check("exit 0");
-    drop(lab.agent(&slurmd, "n1"));
-    assert_eq!(node(&lab), (false, String::new()));
+    assert_eq!(checked(), (false, String::new()));
     check("echo '  no disk '; exit 1");
-    drop(lab.agent(&slurmd, "n1"));
-    assert_eq!(node(&lab), (true, "no disk".to_owned()));
+    assert_eq!(checked(), drained("no disk"));
     check("exit 5");
-    drop(lab.agent(&slurmd, "n1"));
-    assert_eq!(node(&lab), (true, "no disk".to_owned()));
+    assert_eq!(checked(), drained("no disk"));
     for (text, reason) in
         [("exit 5", "HealthCheck: exit 5"), ("sleep 30", "HealthCheck: timed out")]
     {
         check(text);
         assert_eq!(lab.run("scontrol update nodename=n1 state=resume"), "");
         until("it is resumed", || !node(&lab).0);
-        let _agent = lab.agent_alone(&slurmd, "n1");
-        until(reason, || node(&lab) == (true, reason.to_owned()));
+        assert_eq!(checked(), drained(reason));
     }
 }

@@ -5,6 +5,7 @@ use crate::programs;
 use statedir::slurm::auth::Auth;
 use statedir::slurm::auth::munge::{Info, Munge};
 use std::fs::{self, File};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -70,8 +71,9 @@ impl Lab {
              MailProg=/bin/true\nSlurmdParameters=config_overrides\nKillWait=5\n\
              MessageTimeout=20\nFirstJobId=710001\n\
              SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1\n\
-             NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={one} CPUs=16\n\
-             NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={two} CPUs=16\n\
+             NodeName=DEFAULT CPUs=16 RealMemory=4000\n\
+             NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={one}\n\
+             NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={two}\n\
              PartitionName=main Nodes=n[1-2] Default=YES State=UP\n{more}"
         );
         fs::write(self.path("slurm.conf"), text).unwrap();
@@ -112,6 +114,8 @@ impl Lab {
     /// Starts an agent, and waits until its node is in service.
     pub fn agent(&self, program: &Path, node: &str) -> Process {
         let process = self.agent_alone(program, node);
+        let port = self.agent_ports[usize::from(node == "n2")];
+        until("the agent listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         until("the node is in service", || {
             let state = self.run(&format!("sinfo -h -n {node} -o %T"));
             ["idle", "mixed", "allocated", "completing", "draining", "drained"]

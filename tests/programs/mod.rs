@@ -38,6 +38,21 @@ pub fn file(path: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether this is root; if not, `test` is to be skipped, which has been reported.
+///
+/// # Panics
+/// As [`find`].
+#[allow(dead_code, reason = "most suites need programs only")]
+pub fn root(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        let required = std::env::var("STATEDIR_REQUIRE").is_ok_and(|what| what == "all");
+        assert!(!required, "root is required, and this is another user");
+        report(&format!("{test}: this is not root"));
+    }
+    root
+}
+
 /// One line for whoever looks, and one in the file that `tools/test` counts.
 fn report(line: &str) {
     eprintln!("skipped {line}");
