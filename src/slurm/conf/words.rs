@@ -37,6 +37,7 @@ pub fn bits(name: &str, text: &str) -> Result<u64, Wanted> {
         "PrologFlags" => prolog(text),
         "ReconfigFlags" => Ok(contained(text, RECONFIG)),
         "TaskPluginParam" => task(text),
+        "SlurmctldSyslogDebug" | "SlurmdSyslogDebug" if text.is_empty() => Ok(NO_LEVEL),
         "SlurmctldDebug" | "SlurmctldSyslogDebug" | "SlurmdDebug" | "SlurmdSyslogDebug" => {
             let found = level::of(Some(text)).map(u64::from);
             found.ok_or("quiet, fatal, error, info, verbose, debug, debug2 to debug5 or 0 to 9")
@@ -44,6 +45,9 @@ pub fn bits(name: &str, text: &str) -> Result<u64, Wanted> {
         _ => Ok(0),
     }
 }
+
+/// A level that is not set.
+const NO_LEVEL: u64 = 10;
 
 /// Words, and the bits of each.
 type Table = &'static [(&'static str, u64)];
