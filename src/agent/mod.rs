@@ -3,12 +3,12 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`serve`], [`launch`], [`ending`] | requests of controllers |
-//! | [`jobs`] | what runs here, found again after a restart |
-//! | [`supervisor`], [`task`], [`tree`] | a process for each job, which outlives the agent |
-//! | [`spool`] | what a job's folder holds, so that nothing depends on memory |
-//! | [`report`], [`controllers`] | ends are told until a controller has taken them |
-//! | [`register`], [`machine`], [`health`] | the node itself |
+//! | `serve`, `launch`, `ending` | requests of controllers |
+//! | `jobs` | what runs here, found again after a restart |
+//! | `supervisor`, `task`, `tree` | a process for each job, which outlives the agent |
+//! | `spool` | what a job's folder holds, so that nothing depends on memory |
+//! | `report`, `controllers` | ends are told until a controller has taken them |
+//! | `register`, `machine`, `health` | the node itself |
 //!
 //! Invariants:
 //! - Whoever holds the lock of a job's folder is its supervisor. A process id alone says nothing.

@@ -36,7 +36,7 @@ pub struct Cluster {
 /// Why a request has no answer.
 #[derive(Debug)]
 pub struct Failure {
-    /// The code in place of one: the protocol's, or one of [`local`].
+    /// The code in place of one: the protocol's, or one of `local`.
     pub code: u32,
     /// What the controller added.
     pub said: Option<String>,

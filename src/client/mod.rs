@@ -7,7 +7,7 @@
 //! - A failure is told within [two seconds](cluster::CONNECT_MAX) where nobody is reached: the
 //!   first line is Slurm's, then who was tried and what became of that, then what to do.
 //! - A request that may have been executed is never sent a second time.
-//! - Inside, a string has one character for each byte ([`text`]), so that widths are C's.
+//! - Inside, a string has one character for each byte (`text`), so that widths are C's.
 
 pub mod cluster;
 mod columns;

@@ -1,6 +1,6 @@
 //! `sinfo`: nodes and partitions at a glance.
 //!
-//! Nodes of a partition that look alike in the columns that are asked for make one [`Row`].
+//! Nodes of a partition that look alike in the columns that are asked for make one `Row`.
 
 use crate::client::cluster::Cluster;
 use crate::client::columns::{Column, left, right};

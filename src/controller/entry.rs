@@ -6,7 +6,7 @@
 //! | 2 | one zstd frame that holds the record: scripts and environments, where that is shorter |
 //!
 //! Invariants: any bytes are a value or an error; what is read is what was written; memory follows
-//! what is there, not what a frame claims, up to [`RECORD_MAX`].
+//! what is there, not what a frame claims, up to `RECORD_MAX`.
 
 use crate::slurm::wire::limits::SUBMIT_MAX;
 use crate::slurm::wire::{Field, Reader, Version, WireError, Writer};

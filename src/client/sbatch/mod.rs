@@ -1,8 +1,8 @@
 //! `sbatch`: submits a script.
 //!
-//! [`options`] are read three times, a later one over an earlier: those in the [`script`], those in
-//! the environment, those of the command line. [`request`] makes a description of them, with the
-//! [`environment`] that the job will have; [`submit`] sends it, again while the controller can take
+//! `options` are read three times, a later one over an earlier: those in the `script`, those in
+//! the environment, those of the command line. `request` makes a description of them, with the
+//! `environment` that the job will have; `submit` sends it, again while the controller can take
 //! none (code 11 and the like: nothing was acknowledged), never after an answer went missing.
 
 mod environment;

@@ -1,7 +1,7 @@
 //! `scontrol`: what the operator looks at, and changes.
 //!
-//! [`show`] and the files that it uses print; [`jobs`], [`update_job`], [`update_node`],
-//! [`update_partition`] and [`daemons`] have things done. Keywords may be abbreviated as Slurm lets
+//! `show` and the files that it uses print; `jobs`, `update_job`, `update_node`,
+//! `update_partition` and `daemons` have things done. Keywords may be abbreviated as Slurm lets
 //! them.
 
 mod config;

@@ -1,7 +1,7 @@
 //! The controller's side of its agents: what was decided is carried out, and the nodes are asked,
 //! round after round, how they are.
 //!
-//! - [`carry`] carries effects out: launches, ends, signals.
+//! - `carry` carries effects out: launches, ends, signals.
 //! - `rounds` pings, asks for registrations, for health checks; sends again what was not answered.
 //! - [`ask`] is one question to one node.
 //! - `permission`, `launch` and `ending` build what is sent.

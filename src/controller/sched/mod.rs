@@ -4,7 +4,7 @@
 //! - [`need`] what a job wants, [`offer`] what a node has for it, [`choose`] which nodes it gets,
 //!   [`share`] what of each;
 //! - [`order`] who comes first, [`wait`] who may not start yet, [`hold`] what is free when;
-//! - [`pass`] all of it: pure; [`run`] the thread around it; [`forecast`] what users are told.
+//! - `pass` all of it: pure; [`run`] the thread around it; [`forecast`] what users are told.
 //!
 //! Invariants:
 //! - A pass works on a copy of the state, and proposes; `core::start` disposes: it checks every
