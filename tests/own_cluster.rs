@@ -1,0 +1,126 @@
+//! A whole cluster of our own: controller, agents and clients, with a key file for credentials. No
+//! Slurm package and no root is needed.
+#![cfg(all(feature = "controller", feature = "agent", feature = "client"))]
+
+#[path = "controller/agents.rs"]
+#[allow(dead_code, reason = "every test binary uses a part of it")]
+mod agents;
+#[path = "controller/cluster.rs"]
+#[allow(dead_code, reason = "every test binary uses a part of it")]
+mod cluster;
+
+use agents::{node_lines, ports_in_a_row};
+use cluster::{Controller, Process, until};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const SLURMCTLD: &str = env!("CARGO_BIN_EXE_slurmctld");
+const SLURMD: &str = env!("CARGO_BIN_EXE_slurmd");
+
+struct Lab {
+    controller: Controller,
+    agents: Vec<Process>,
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Two agents of two CPUs.
+    fn start() -> Lab {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("lab");
+        let first = ports_in_a_row(2);
+        let nodes = node_lines(&place, 2, first, "CPUs=2 RealMemory=500");
+        let mut controller = Controller::configure(place.clone(), "", &nodes);
+        let key = place.join("key");
+        fs::write(&key, [9; 64]).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let own = format!("AuthKeyFile={}\n", key.display());
+        fs::write(place.join("statedir.conf"), own).unwrap();
+        controller.init();
+        controller.start(Path::new(SLURMCTLD));
+        let agents = ["n1", "n2"].map(|name| agent(&place, name)).into();
+        let lab = Lab { controller, agents, dir };
+        until("both nodes are idle", || lab.run("sinfo", &["-h"]).contains(" 2   idle "));
+        lab
+    }
+
+    /// What a client of ours prints.
+    fn run(&self, program: &str, args: &[&str]) -> String {
+        let path = Path::new(SLURMCTLD).with_file_name(program);
+        let ran = Command::new(path)
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("SLURM_CONF", self.controller.conf())
+            .output()
+            .unwrap();
+        String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap()
+    }
+
+    fn submit(&self, script: &str) -> String {
+        let said = self.run("sbatch", &["--wrap", script]);
+        let id = said.trim().strip_prefix("Submitted batch job ");
+        id.unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+
+    fn until_over(&self, id: &str, state: &str) {
+        let wanted = format!("JobState={state} ");
+        until("the job ends as it should", || {
+            self.run("scontrol", &["show", "job", id]).contains(&wanted)
+        });
+    }
+}
+
+fn agent(place: &Path, name: &str) -> Process {
+    fs::create_dir_all(place.join(name)).unwrap();
+    let child = Command::new(SLURMD)
+        .args(["-D", "-N", name, "-f"])
+        .arg(place.join("slurm.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(place.join(format!("{name}.log"))).unwrap())
+        .spawn()
+        .unwrap();
+    Process(child)
+}
+
+#[test]
+fn jobs_run_to_their_end_and_their_exit_codes_are_recorded() {
+    let lab = Lab::start();
+    let (good, bad) = (lab.submit("echo one; exit 0"), lab.submit("echo two; exit 3"));
+    lab.until_over(&good, "COMPLETED");
+    lab.until_over(&bad, "FAILED");
+    assert!(lab.run("scontrol", &["show", "job", &bad]).contains("ExitCode=3:0"));
+    let output = |id: &str| fs::read_to_string(lab.dir.path().join(format!("slurm-{id}.out")));
+    assert_eq!((output(&good).unwrap(), output(&bad).unwrap()), ("one\n".into(), "two\n".into()));
+    let long = lab.submit("sleep 600");
+    until("it runs", || lab.run("squeue", &["-h"]).contains(" R "));
+    assert_eq!(lab.run("scancel", &[&long]), "");
+    lab.until_over(&long, "CANCELLED");
+}
+
+#[test]
+fn a_job_that_runs_survives_kill_9_of_controller_and_agent_and_runs_once() {
+    let mut lab = Lab::start();
+    let go = lab.dir.path().join("go");
+    let script =
+        format!("echo begun; while [ ! -e {} ]; do sleep 0.05; done; exit 5", go.display());
+    let ids = [lab.submit(&script), lab.submit(&script), lab.submit(&script)];
+    let output = |lab: &Lab, id: &str| {
+        fs::read_to_string(lab.dir.path().join(format!("slurm-{id}.out"))).unwrap_or_default()
+    };
+    until("all of them run", || ids.iter().all(|id| output(&lab, id) == "begun\n"));
+    lab.controller.kill();
+    lab.agents.clear();
+    lab.controller.start(Path::new(SLURMCTLD));
+    let place = lab.controller.dir.clone();
+    lab.agents = ["n1", "n2"].map(|name| agent(&place, name)).into();
+    fs::write(&go, "").unwrap();
+    for id in &ids {
+        lab.until_over(id, "FAILED");
+        let shown = lab.run("scontrol", &["show", "job", id]);
+        assert!(shown.contains("ExitCode=5:0") && shown.contains("Restarts=0"), "{shown}");
+        assert_eq!(output(&lab, id), "begun\n", "it ran once");
+    }
+}
