@@ -356,7 +356,8 @@ impl Jobs {
         let (ended, started) = (folder.ended()?, folder.started()?);
         if let (Some(started), true) = (&started, folder.file(orders::NAME).exists()) {
             let group = started.cgroup.as_str().filter(|text| !text.is_empty()).map(PathBuf::from);
-            let tree = Tree::orphaned(group.clone(), id, &self.node);
+            let conf = folder.brief()?.conf;
+            let tree = Tree::orphaned(group.clone(), id, &self.node, &conf.lossy());
             let found = tree.members().len();
             info!("job {id}: its supervisor was killed, and {found} processes are left to kill");
             while tree.signal(libc::SIGKILL) > 0 {

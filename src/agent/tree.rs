@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a cgroup (version 2) of the job's own | whatever descends from the script | where the agent may make one: as root, or in a folder delegated to it |
 //! | the supervisor, as subreaper | whatever descends from the script, as long as the supervisor lives | everywhere |
-//! | SLURM_JOB_ID and SLURMD_NODENAME in the environment | what did not change its own | if the supervisor was killed and there is no cgroup |
+//! | SLURM_JOB_ID, SLURMD_NODENAME and SLURM_CONF in the environment | what did not change its own | if the supervisor was killed and there is no cgroup |
 //!
 //! Invariant: a process is signalled through a descriptor that was checked to be the process that
 //! was seen: never by a number that may be another's by now.
@@ -70,7 +70,7 @@ fn descendants(root: i32) -> Vec<Seen> {
 pub struct Tree {
     group: Option<PathBuf>,
     own: Option<i32>,
-    words: Option<[Vec<u8>; 2]>,
+    words: Option<[Vec<u8>; 3]>,
 }
 
 impl Tree {
@@ -80,9 +80,14 @@ impl Tree {
         Tree { group, own: Some(own), words: None }
     }
 
-    /// For the agent, after a supervisor was killed.
-    pub fn orphaned(group: Option<PathBuf>, job_id: u32, node: &str) -> Tree {
-        let words = [format!("SLURM_JOB_ID={job_id}"), format!("SLURMD_NODENAME={node}")];
+    /// For the agent, after a supervisor was killed. The configuration is a part of it: another
+    /// cluster's agent on this host may have a node and a job of the same names.
+    pub fn orphaned(group: Option<PathBuf>, job_id: u32, node: &str, conf: &str) -> Tree {
+        let words = [
+            format!("SLURM_JOB_ID={job_id}"),
+            format!("SLURMD_NODENAME={node}"),
+            format!("SLURM_CONF={conf}"),
+        ];
         Tree { group, own: None, words: Some(words.map(String::into_bytes)) }
     }
 

@@ -55,7 +55,7 @@ fn a_cluster_is_read() {
     assert_eq!(all.def_mem, Memory::PerCpu(100));
     assert_eq!((conf.members(0), conf.members(1)), (&[0, 1, 2, 3, 4][..], &[0, 1, 2, 3, 4][..]));
     let idle: Vec<&str> = conf.without_effect().collect();
-    assert_eq!(idle, ["MaxJobCount", "SlurmctldTimeout"]);
+    assert_eq!(idle, ["SlurmctldTimeout"]);
 }
 
 #[test]
