@@ -104,7 +104,6 @@ struct Run {
 
 struct Try<'a> {
     need: &'a Need,
-    bounds: Bounds,
     offers: &'a [Offer],
     least_loaded: bool,
     taken: Vec<bool>,
@@ -113,6 +112,8 @@ struct Try<'a> {
     cpus_max: i64,
     nodes: i64,
     nodes_min: i64,
+    /// Nodes that are liked beyond the least, as far as there may be as many.
+    liked: i64,
     room: i64,
 }
 
@@ -121,7 +122,6 @@ impl<'a> Try<'a> {
         let like = bounds.like.min(bounds.max).max(bounds.min);
         Try {
             need,
-            bounds,
             offers,
             least_loaded,
             taken: vec![false; offers.len()],
@@ -130,6 +130,7 @@ impl<'a> Try<'a> {
             cpus_max: need.max_cpus.map_or(need.min_cpus, |most| most.max(need.min_cpus)).into(),
             nodes: like.into(),
             nodes_min: bounds.min.into(),
+            liked: (like - bounds.min).into(),
             room: bounds.max.into(),
         }
     }
@@ -146,9 +147,8 @@ impl<'a> Try<'a> {
         if !self.is_done() {
             if self.least_loaded { self.by_load() } else { self.by_runs() }
         }
-        let liked = i64::from(self.bounds.like.max(self.bounds.min) - self.bounds.min);
         self.top_up();
-        let enough = self.cpus <= 0 && self.nodes <= liked;
+        let enough = self.cpus <= 0 && self.nodes <= self.liked;
         enough.then(|| {
             self.chosen.sort_unstable();
             self.chosen
@@ -246,8 +246,7 @@ impl<'a> Try<'a> {
     }
 
     fn suffices(&self, run: &Run) -> bool {
-        let liked = i64::from(self.bounds.like.max(self.bounds.min) - self.bounds.min);
-        run.cpus >= self.cpus && run.nodes >= self.nodes - liked
+        run.cpus >= self.cpus && run.nodes >= self.nodes - self.liked
     }
 
     fn best(&self, runs: &[Run]) -> Option<usize> {
