@@ -120,9 +120,13 @@ impl Pair {
 
     fn submit(&self, program: &Path, line: &str) -> (JobDesc, String) {
         let words = words(line);
-        let output = Command::new(program)
-            .arg0(&words[0])
-            .args(&words[1..])
+        let mut command = Command::new(program);
+        command.arg0(&words[0]).args(&words[1..]);
+        self.run(&mut command, line)
+    }
+
+    fn run(&self, command: &mut Command, line: &str) -> (JobDesc, String) {
+        let output = command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", "/")
@@ -167,6 +171,17 @@ fn every_field_that_ours_submits_is_the_one_that_slurms_own_submits() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// As in a container: the session's leader is no process of this namespace, and has no id in it.
+#[test]
+fn a_submission_from_another_pid_namespace_says_that_its_session_is_unknown() {
+    let test = "a_submission_from_another_pid_namespace_says_that_its_session_is_unknown";
+    let Some(pair) = Pair::new(test).filter(|_| programs::root(test)) else { return };
+    let Some(unshare) = programs::find("unshare", test) else { return };
+    let mut inside = Command::new(unshare);
+    inside.args(["--pid", "--fork"]).arg(ours("sbatch")).args(["--wrap", "true"]);
+    assert_eq!(pair.run(&mut inside, "sbatch --wrap true").0.alloc_sid, 0);
 }
 
 /// Nothing of this reaches a controller.

@@ -52,7 +52,8 @@ pub fn describe(
     desc.submit_line = text::wire(line);
     desc.user_id = options.uid.unwrap_or_else(|| rustix::process::getuid().as_raw());
     desc.group_id = options.gid.unwrap_or_else(|| rustix::process::getgid().as_raw());
-    let session = rustix::process::getsid(None).map_or(0, |id| id.as_raw_nonzero().get());
+    // 0 if the session's leader is outside of this process's PID namespace, as in a container.
+    let session = nix::unistd::getsid(None).map_or(0, |id| id.as_raw());
     desc.alloc_sid = session.cast_unsigned();
     Ok(desc)
 }
