@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
@@ -17,6 +17,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("client", &["base", "disk", "slurm"]),
     // Errors of the lower layers are named where a request comes to them.
     ("controller", &["base", "disk", "format", "slurm", "snapshot", "store"]),
+    // The cluster is run as programs; its place is made here.
+    ("drill", &["agent", "slurm", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
     // directories of repositories.
     ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),
