@@ -364,6 +364,13 @@ fn a_launch_that_nobody_confirmed_is_made_up_for_only_when_the_node_has_shown_th
     lab.does(&launched(1, 1, "n1", None));
     assert_eq!(lab.job(1).course.state, state::PENDING);
     assert_eq!(lab.job(1).course.restart_cnt, 0);
+    // Refused by an agent that obeys another controller: it takes no job of this one.
+    let mut lab = Lab::new("").running(1, 0, "n1");
+    lab.does(&launched(1, 1, "n1", Some(rc::STANDBY)));
+    let course = &lab.job(1).course;
+    assert_eq!((course.state, course.restart_cnt), (state::PENDING, 0));
+    assert_eq!(lab.node("n1").state & node::DRAIN, node::DRAIN);
+    assert!(lab.node("n1").reason.lossy().contains("a later controller"));
     // Confirmed by its answer, by a registration.
     for by_answer in [true, false] {
         let mut lab = Lab::new("").running(1, 0, "n1");
