@@ -133,6 +133,12 @@ impl Service {
         state::payload(&self.pipeline.store().view(), script)
     }
 
+    /// The epoch in which this controller reigns: that of the store, which no other has.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.pipeline.store().epoch().0
+    }
+
     /// Tells when the controller is to end.
     #[must_use]
     pub fn ending(&self) -> watch::Receiver<Option<End>> {

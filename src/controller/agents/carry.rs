@@ -157,8 +157,18 @@ impl Agents {
         }
         let Some(message) = self.ending(&conf, &state, id, &nodes, how).await else { return };
         for (node, said) in self.tell_all(&nodes, message).await {
-            if said.code() == Some(rc::AGENT_JOB_COMPLETE) && how != Ending::Abort {
-                self.nothing_left(id, node).await;
+            match said.code() {
+                Some(rc::AGENT_JOB_COMPLETE) if how != Ending::Abort => {
+                    self.nothing_left(id, node).await;
+                }
+                Some(rc::STANDBY) => {
+                    let (node, epoch) = (node.lossy(), self.service.epoch());
+                    tracing::error!(
+                        "node {node} does not end job {id}: its agent has obeyed a later \
+                         controller than this one of epoch {epoch}; next: see the agent's log"
+                    );
+                }
+                _ => {}
             }
         }
     }
