@@ -122,8 +122,11 @@ impl Store {
         options: Options,
         authority: Arc<dyn Authority>,
     ) -> Result<Store, OpenError> {
-        let opened = open::open(disk, options, authority)?;
-        Ok(Store { inner: opened.inner, threads: opened.threads, report: opened.report })
+        open::open(disk, options, authority).map(Store::of)
+    }
+
+    pub(crate) fn of(opened: open::Opened) -> Store {
+        Store { inner: opened.inner, threads: opened.threads, report: opened.report }
     }
 
     /// What recovery passed by when the store was opened.
