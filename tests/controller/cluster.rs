@@ -149,7 +149,15 @@ impl Controller {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
+    /// The process that serves: the one child of its guard.
     pub fn pid(&self) -> u32 {
+        let guard = self.guard();
+        let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children"));
+        children.unwrap().trim().parse().expect("a guard has one child")
+    }
+
+    /// The process that was started.
+    pub fn guard(&self) -> u32 {
         self.process.as_ref().unwrap().0.id()
     }
 
