@@ -124,9 +124,8 @@ impl Guard {
             .enable_all()
             .build()
             .map_err(|error| format!("the guard: {error}"))?;
-        let mut signals = runtime
-            .block_on(async { signals() })
-            .map_err(|error| format!("signals: {error}"))?;
+        let mut signals =
+            runtime.block_on(async { signals() }).map_err(|error| format!("signals: {error}"))?;
         let (mut ends, mut first) = (Vec::<Instant>::new(), true);
         loop {
             let child = runtime.block_on(async { self.start(first) });

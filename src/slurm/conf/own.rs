@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn every_key_is_read_and_the_file_may_be_missing() {
         assert_eq!(own("").unwrap(), Own::default());
-        let text = "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\nGuard=no\n";
+        let text =
+            "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\nGuard=no\n";
         let wanted = Own {
             auth_key_file: Some(PathBuf::from("/etc/key")),
             history: Duration::from_secs(7 * 86_400),
