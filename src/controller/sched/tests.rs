@@ -163,3 +163,30 @@ fn a_proposal_is_refused_when_the_room_is_gone_or_the_job_does_not_wait() {
     let strange = crate::controller::core::Start { partition: Text::from("q"), ..start };
     assert!(!code(&state, &strange), "another partition");
 }
+
+/// A job that wants nodes that follow each other was promised two that do not; the one in between
+/// was given away, and then it had to wait for that.
+#[test]
+fn a_job_that_wants_nodes_in_a_row_is_not_delayed_by_what_starts_between_them() {
+    let conf = conf(
+        "SelectType=select/linear\nNodeName=n[1-2] CPUs=1\nNodeName=n3 CPUs=12\n\
+         PartitionName=p Nodes=ALL\n",
+    );
+    let mut state = idle(&conf);
+    let first = spec(|spec| (spec.req_nodes, spec.time_limit) = ("n3".into(), 1));
+    submit(&mut state, first);
+    start_all(&conf, &mut state);
+    let row = submit(
+        &mut state,
+        spec(|spec| {
+            (spec.min_nodes, spec.max_nodes, spec.contiguous) = (2, 2, 1);
+            (spec.num_tasks, spec.min_cpus) = (3, 3);
+        }),
+    );
+    let small =
+        submit(&mut state, spec(|spec| (spec.exc_nodes, spec.time_limit) = ("n1".into(), 2)));
+    let found = start_all(&conf, &mut state);
+    let forecast = &found.forecasts[&row];
+    assert_eq!((forecast.start, forecast.nodes.lossy().as_ref()), (NOW + 60, "n[2-3]"));
+    assert!(shares(&state, small).is_empty(), "n2 is held");
+}
