@@ -254,7 +254,7 @@ fn snapshots<'a>(
     seals: &'a Seals,
 ) -> impl Iterator<Item = &'a SnapshotHeader> {
     let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
-    sound.filter(|header| seals.holds(header.epoch, header.lsn))
+    sound.filter(|header| seals.accepts(header))
 }
 
 /// A place in the log from which `from` is reached.

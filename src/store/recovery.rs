@@ -5,10 +5,10 @@
 //!   for; where that cannot be had, it is refused with file, offset, LSN and what survives.
 //! - Nothing is written.
 
-use crate::base::{Id, Lsn, Nanos, SegmentId};
+use crate::base::{Epoch, Id, Lsn, Nanos, SegmentId};
 use crate::disk::{Disk, Site};
 use crate::format::segment::FIRST_GROUP;
-use crate::format::{Control, FormatError, Ops, names};
+use crate::format::{Control, FileName, FormatError, Ops, names};
 use crate::log::{Payload, Position};
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::store::beyond::Beyond;
@@ -171,8 +171,15 @@ pub(crate) fn recover_in(
 /// The last LSN that the control file vouches for, read anew.
 pub(crate) fn published(disk: &dyn Disk) -> Result<Lsn, OpenError> {
     let facts = directory::read_control(disk).map_err(OpenError::io(names::CONTROL))?;
-    let slots = facts.slots.iter().filter_map(|slot| slot.as_ref().ok());
-    Ok(slots.map(|slot| slot.watermark).max().unwrap_or_default())
+    let mut published = facts.watermark();
+    if facts.shared() {
+        for entry in disk.list().map_err(OpenError::io("directory"))? {
+            let Some(FileName::ControlOf(epoch)) = FileName::parse(&entry.name) else { continue };
+            let of = directory::read_control_of(disk, epoch).map_err(OpenError::io(entry.name))?;
+            published = published.max(of.map_or(Lsn::ZERO, |facts| facts.watermark()));
+        }
+    }
+    Ok(published)
 }
 
 /// What the directory is, by the table.
@@ -198,7 +205,12 @@ pub(crate) fn identify(directory: &Directory) -> Result<(Control, ControlFacts),
     match standing(directory) {
         Standing::Store | Standing::StoreOneSlot => {
             let facts = facts.expect("a slot was read").clone();
-            let newest = facts.slots[0].clone().expect("the newest slot was read");
+            let mut newest = facts.slots[0].clone().expect("the newest slot was read");
+            for reign in directory.controls.values() {
+                let slots = reign.slots.iter().filter_map(|slot| slot.as_ref().ok());
+                newest.epoch = slots.map(|slot| slot.epoch).fold(newest.epoch, Epoch::max);
+                newest.watermark = newest.watermark.max(reign.watermark());
+            }
             Ok((newest, facts))
         }
         Standing::NoStore => Err(OpenError::NotAStore),
@@ -364,7 +376,11 @@ impl Recovery<'_> {
     }
 
     fn on_history(&self, facts: &SnapshotFacts) -> bool {
-        self.seals.holds(facts.epoch, facts.lsn)
+        match &facts.header {
+            Ok(header) => self.seals.accepts(header),
+            // What is damaged says with its name only that it was.
+            Err(_) => self.seals.holds(facts.epoch, facts.lsn),
+        }
     }
 
     fn beyond_target(&self, facts: &SnapshotFacts) -> bool {
@@ -520,7 +536,14 @@ impl Recovery<'_> {
         // not there to be listed.
         let binding =
             slots.filter(|slot| self.whose != Whose::Copy || slot.written <= self.facts.modified);
-        binding.map(|slot| slot.watermark).max().unwrap_or_default()
+        let own = binding.map(|slot| slot.watermark);
+        // An epoch vouches only for what was confirmed: that binds in every later one.
+        let epochs = self.directory.controls.values().flat_map(|facts| {
+            let slots = facts.slots.iter().filter_map(|slot| slot.as_ref().ok());
+            let listed = |slot: &&Control| slot.written <= facts.modified;
+            slots.filter(move |slot| self.whose != Whose::Copy || listed(slot))
+        });
+        own.chain(epochs.map(|slot| slot.watermark)).max().unwrap_or_default()
     }
 
     fn decide_end(

@@ -6,7 +6,7 @@
 use crate::base::{Chain, Epoch, Lsn, SegmentId};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
-use crate::format::{FormatError, Group, GroupHeader, Seal};
+use crate::format::{FormatError, Group, GroupHeader, Seal, SnapshotHeader};
 use crate::log::{Groups, Position, Stop};
 use crate::store::decision::Stand;
 use crate::store::directory::{Directory, SegmentFacts};
@@ -73,6 +73,19 @@ impl Seals {
             .iter()
             .any(|((before, _), (after, _))| before.epoch < epoch && epoch < after.epoch);
         !before && !skipped && self.ends.get(&epoch).is_none_or(|seal| lsn <= seal.lsn)
+    }
+
+    /// Whether a snapshot lies on the history: as [`Seals::holds`], and where its epoch was sealed
+    /// the log goes on from it within the sealed part, with the sealed chain at its end.
+    #[must_use]
+    pub fn accepts(&self, snapshot: &SnapshotHeader) -> bool {
+        let within = |seal: &Seal| {
+            let place = (snapshot.resume, snapshot.resume_offset);
+            place <= (seal.segment, seal.offset)
+                && (snapshot.lsn < seal.lsn || snapshot.chain == seal.chain)
+        };
+        self.holds(snapshot.epoch, snapshot.lsn)
+            && self.ends.get(&snapshot.epoch).is_none_or(within)
     }
 
     fn jump(&self, at: &Position) -> Option<SegmentId> {

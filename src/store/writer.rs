@@ -329,7 +329,7 @@ impl Store {
         }
         let outcome = self.finish();
         // A follower may keep the rest alive, but not the right to write.
-        outcome.and(self.inner.lock.unlock())
+        outcome.and(self.inner.lock.as_ref().map_or(Ok(()), |lock| lock.unlock()))
     }
 
     fn finish(&mut self) -> io::Result<()> {
