@@ -119,7 +119,11 @@ impl Agents {
     }
 
     /// Says the same to several nodes; their answers, by node.
-    async fn tell_all(self: &Arc<Self>, nodes: &[Text], message: Message) -> Vec<(Text, Said)> {
+    pub(super) async fn tell_all(
+        self: &Arc<Self>,
+        nodes: &[Text],
+        message: Message,
+    ) -> Vec<(Text, Said)> {
         let (conf, _) = self.service.durable();
         let mut asking = JoinSet::new();
         for node in nodes {
@@ -180,6 +184,16 @@ impl Agents {
         let (node, launch) = (job.course.batch_host.clone(), job.course.launches);
         if job.course.confirmed == launch {
             return;
+        }
+        let _under_way = self.service.launching().begin(id);
+        match self.prologs(&conf, &job).await {
+            None | Some(Said::Answer(_)) => {}
+            Some(Said::Silence) => return,
+            Some(Said::Unreached) => {
+                let launched = Command::Launched { job: id, launch, node, code: None };
+                self.command(launched).await;
+                return;
+            }
         }
         let code = match agents::node_of(&conf, &node.lossy()) {
             Some(of) => match self.launching(&conf, &job).await {

@@ -11,6 +11,7 @@ use crate::controller::core::ids::Ids;
 use crate::controller::core::{Effect, Outcome, Who, World};
 use crate::controller::job::{Course, Job, Payload, unbegun};
 use crate::controller::state::{Change, State};
+use crate::slurm::conf::Node;
 use crate::slurm::hostlist;
 use crate::slurm::wire::constants::job::NICE_OFFSET;
 use crate::slurm::wire::constants::{reason, step};
@@ -198,7 +199,15 @@ fn checked(
 /// The nodes that are asked for by name: they are there, and counted.
 fn required(world: World<'_>, spec: &mut JobDesc) -> Result<BTreeSet<String>, Refusal> {
     let names = known_nodes(world, &spec.req_nodes)?;
-    let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    let mut count = names.len();
+    if !matches!(spec.contiguous, 0 | u16::UNSET) {
+        // Nodes that are to follow each other include what is between these.
+        let is = |node: &Node| names.contains(&node.name);
+        let nodes = &world.conf.nodes;
+        let ends = nodes.iter().position(is).zip(nodes.iter().rposition(is));
+        count = ends.map_or(0, |(first, last)| last + 1 - first);
+    }
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
     if count > 0 {
         spec.req_nodes = hostlist::compress(names.iter().map(String::as_str)).into();
         // Not set is more than any number.

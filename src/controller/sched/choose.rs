@@ -5,8 +5,12 @@
 //! CPUs left over, before several nodes. Where that fails, nodes that offer the least are left out,
 //! one size after the other.
 //!
-//! Invariant: what is chosen has the nodes and the CPUs that the job needs, and every node that it
-//! requires.
+//! Where that fails, too, the largest are taken: Slurm, which leaves it at that, lets a job wait for
+//! nodes to become fewer.
+//!
+//! Invariants: what is chosen has the nodes and the CPUs that the job needs, and every node that it
+//! requires; nodes that are to follow each other do, unless the least loaded ones are wanted; what
+//! would do among some offers is found among more of them.
 
 use crate::controller::sched::need::Need;
 
@@ -49,7 +53,8 @@ pub fn choose(need: &Need, bounds: Bounds, offers: &[Offer], least_loaded: bool)
     if !may_suffice(need, bounds, offers) {
         return None;
     }
-    if let Some(chosen) = Try::new(need, bounds, offers, least_loaded).run() {
+    let by = if least_loaded { By::Load } else { By::Run };
+    if let Some(chosen) = Try::new(need, bounds, offers, by).run() {
         return Some(chosen);
     }
     let most = offers.iter().map(|offer| offer.cpus).max().unwrap_or(0);
@@ -63,13 +68,27 @@ pub fn choose(need: &Need, bounds: Bounds, offers: &[Offer], least_loaded: bool)
             !goes
         });
         if spare < before {
-            let found = Try::new(need, bounds, &kept, least_loaded).run();
+            let found = Try::new(need, bounds, &kept, by).run();
             if found.is_some() {
                 return found;
             }
         }
     }
-    None
+    if by == By::Run && need.contiguous {
+        return None;
+    }
+    Try::new(need, bounds, offers, By::Size).run()
+}
+
+/// Which nodes come first, of those that are not required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The least weight, then the fewest CPUs in use.
+    Load,
+    /// The least weight, then those that follow each other.
+    Run,
+    /// The most CPUs, whatever their weight.
+    Size,
 }
 
 /// Whether the largest offers would do: nothing else can, where they do not.
@@ -105,7 +124,7 @@ struct Run {
 struct Try<'a> {
     need: &'a Need,
     offers: &'a [Offer],
-    least_loaded: bool,
+    by: By,
     taken: Vec<bool>,
     chosen: Chosen,
     cpus: i64,
@@ -118,12 +137,12 @@ struct Try<'a> {
 }
 
 impl<'a> Try<'a> {
-    fn new(need: &'a Need, bounds: Bounds, offers: &'a [Offer], least_loaded: bool) -> Try<'a> {
+    fn new(need: &'a Need, bounds: Bounds, offers: &'a [Offer], by: By) -> Try<'a> {
         let like = bounds.like.min(bounds.max).max(bounds.min);
         Try {
             need,
             offers,
-            least_loaded,
+            by,
             taken: vec![false; offers.len()],
             chosen: Vec::new(),
             cpus: need.min_cpus.into(),
@@ -145,7 +164,11 @@ impl<'a> Try<'a> {
             return None;
         }
         if !self.is_done() {
-            if self.least_loaded { self.by_load() } else { self.by_runs() }
+            match self.by {
+                By::Load => self.in_order(|offer| (offer.weight, u32::MAX - offer.cpus)),
+                By::Run => self.by_runs(),
+                By::Size => self.in_order(|offer| (u32::MAX - offer.cpus, offer.weight)),
+            }
         }
         self.top_up();
         let enough = self.cpus <= 0 && self.nodes <= self.liked;
@@ -187,10 +210,9 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// The nodes with the most to offer first.
-    fn by_load(&mut self) {
+    fn in_order(&mut self, key: impl Fn(&Offer) -> (u32, u32)) {
         let mut order: Vec<usize> = (0..self.offers.len()).collect();
-        order.sort_by_key(|at| (self.offers[*at].weight, u32::MAX - self.offers[*at].cpus));
+        order.sort_by_key(|at| key(&self.offers[*at]));
         for at in order {
             if self.room <= 0 || self.is_done() {
                 return;
@@ -212,9 +234,11 @@ impl<'a> Try<'a> {
             }
             match run.required {
                 Some(from) => self.around(from, &run),
+                None if self.need.contiguous => self.in_a_row(&run),
                 None => self.within(&run),
             }
-            if self.is_done() {
+            let some = !self.chosen.is_empty();
+            if self.is_done() || self.need.contiguous && some {
                 return;
             }
             runs[best].used = true;
@@ -288,13 +312,38 @@ impl<'a> Try<'a> {
         }
     }
 
+    /// Of one node that suffices, the one with the fewest CPUs left over.
+    fn tightest(&self, run: &Run) -> Option<usize> {
+        let fits = (run.first..=run.last)
+            .filter(|at| !self.taken[*at] && i64::from(self.offers[*at].cpus) >= self.cpus);
+        fits.filter(|_| self.nodes <= 1).min_by_key(|at| self.offers[*at].cpus)
+    }
+
+    /// The first nodes of a run that suffice and follow each other; none, where there are none.
+    fn in_a_row(&mut self, run: &Run) {
+        if let Some(at) = self.tightest(run) {
+            return self.take(at);
+        }
+        let most = usize::try_from(self.room).expect("there is room");
+        let from = |first: usize, missing: i64| {
+            let (mut cpus, mut nodes) = (self.cpus, self.nodes);
+            (first..=run.last).take(most).find(|at| {
+                (cpus, nodes) = (cpus - i64::from(self.offers[*at].cpus), nodes - 1);
+                cpus <= 0 && nodes <= missing
+            })
+        };
+        let first = |missing| {
+            let mut starts = run.first..=run.last;
+            starts.find_map(|first| from(first, missing).map(|last| first..=last))
+        };
+        if let Some(row) = first(0).or_else(|| first(self.liked)) {
+            row.for_each(|at| self.take(at));
+        }
+    }
+
     fn within(&mut self, run: &Run) {
-        if self.nodes <= 1 {
-            let fits = (run.first..=run.last)
-                .filter(|at| !self.taken[*at] && i64::from(self.offers[*at].cpus) >= self.cpus);
-            if let Some(at) = fits.min_by_key(|at| self.offers[*at].cpus) {
-                return self.take(at);
-            }
+        if let Some(at) = self.tightest(run) {
+            return self.take(at);
         }
         for at in run.first..=run.last {
             if self.room <= 0 || self.is_done() {
@@ -305,5 +354,118 @@ impl<'a> Try<'a> {
                 self.take(at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::sched::need::Wanted;
+    use crate::slurm::wire::Text;
+
+    fn need(tasks: u32, each: u32, contiguous: bool) -> Need {
+        Need {
+            min_nodes: 1,
+            max_nodes: None,
+            nodes: 1,
+            min_cpus: (tasks * each).max(1),
+            max_cpus: None,
+            tasks,
+            cpus_per_task: each,
+            tasks_per_node: 0,
+            cpus_per_core: u32::MAX,
+            threads: u32::MAX,
+            node_cpus: 1,
+            socket_cores: 1,
+            sockets: 1,
+            memory: Wanted::PerNode(0),
+            tmp_disk: 0,
+            exclusive: false,
+            overcommit: false,
+            contiguous,
+            block: None,
+            features: Text::NONE,
+            required: Text::NONE,
+            excluded: Text::NONE,
+        }
+    }
+
+    /// Nodes one after the other; those with nothing to offer are not there.
+    fn offers(cpus: &[u32]) -> Vec<Offer> {
+        let offer = |(at, cpus): (usize, &u32)| Offer {
+            at,
+            cpus: *cpus,
+            per_core: 1,
+            weight: 0,
+            required: false,
+        };
+        cpus.iter().enumerate().filter(|(_, cpus)| **cpus > 0).map(offer).collect()
+    }
+
+    /// What a job likes beyond what it may have was taken off the least that it needs: two tasks of
+    /// four CPUs on two nodes at least were given one node, which had room for both.
+    #[test]
+    fn nodes_that_are_liked_beyond_the_most_are_not_taken_off_the_least() {
+        let bounds = Bounds { min: 2, max: 3, like: 3 };
+        assert_eq!(choose(&need(2, 4, false), bounds, &offers(&[8, 3]), false), None);
+        let two = choose(&need(2, 4, false), bounds, &offers(&[8, 4]), false);
+        assert_eq!(two, Some(vec![(0, 4), (1, 4)]));
+    }
+
+    /// The last of two nodes that follow each other was left out where it was too small, and one
+    /// further on was taken.
+    #[test]
+    fn nodes_that_are_to_follow_each_other_do() {
+        let bounds = Bounds { min: 2, max: 2, like: 2 };
+        let found = choose(&need(3, 1, true), bounds, &offers(&[1, 1, 12]), false);
+        assert_eq!(found, Some(vec![(1, 1), (2, 2)]));
+    }
+
+    /// Whether some of the offers would do, and are allowed.
+    fn would_do(need: &Need, bounds: Bounds, offers: &[Offer]) -> bool {
+        (1..1_u32 << offers.len()).any(|set| {
+            let some: Vec<&Offer> =
+                (0..offers.len()).filter(|at| set >> at & 1 == 1).map(|at| &offers[at]).collect();
+            let count = u32::try_from(some.len()).unwrap();
+            let row = some.windows(2).all(|pair| pair[0].at + 1 == pair[1].at);
+            count >= bounds.min
+                && count <= bounds.max
+                && some.iter().map(|offer| offer.cpus).sum::<u32>() >= need.min_cpus
+                && (row || !need.contiguous)
+        })
+    }
+
+    #[test]
+    fn what_would_do_is_found_and_nothing_else() {
+        let mut found = 0;
+        for shape in 0..5_u32.pow(4) {
+            for (tasks, each) in [(0, 1), (1, 1), (3, 1), (5, 1), (9, 1), (2, 2), (4, 2)] {
+                let sizes: Vec<u32> = (0..4).map(|at| shape / 5_u32.pow(at) % 5 * each).collect();
+                let offers = offers(&sizes);
+                for (min, max, like) in [(1, 9, 1), (1, 2, 2), (2, 3, 3), (2, 2, 2), (3, 9, 4)] {
+                    for (contiguous, least_loaded) in [(false, false), (false, true), (true, false)]
+                    {
+                        let need = need(tasks, each, contiguous);
+                        let mut bounds = Bounds { min, max, like };
+                        let chosen = choose(&need, bounds, &offers, least_loaded);
+                        if tasks > 0 {
+                            bounds.max = max.min(tasks.max(min));
+                        }
+                        let told = format!("{sizes:?} {need:?} {bounds:?}: {chosen:?}");
+                        assert_eq!(chosen.is_some(), would_do(&need, bounds, &offers), "{told}");
+                        let Some(chosen) = chosen else { continue };
+                        found += 1;
+                        let taken = |offer: &&Offer| chosen.iter().any(|(at, _)| *at == offer.at);
+                        let of: Vec<Offer> = offers.iter().filter(taken).copied().collect();
+                        assert!(would_do(&need, bounds, &of), "{told}");
+                        let cpus: u32 = chosen.iter().map(|(_, cpus)| cpus).sum();
+                        assert!(cpus >= need.min_cpus && of.len() == chosen.len(), "{told}");
+                        let row = of.windows(2).all(|pair| pair[0].at + 1 == pair[1].at);
+                        assert!(row || !contiguous, "{told}");
+                    }
+                }
+            }
+        }
+        assert!(found > 10_000, "{found} of them");
     }
 }

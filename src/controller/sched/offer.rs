@@ -33,6 +33,11 @@ impl Terms {
         else {
             return Vec::new();
         };
+        // Nodes that are to follow each other include what is between those that are required.
+        let required = match (need.contiguous, required.as_slice()) {
+            (true, [first, .., last]) => (*first..=*last).collect(),
+            _ => required,
+        };
         let plain = Terms { constraint: None, same: None, required, counted: Vec::new(), excluded };
         if need.features.is_empty() {
             return vec![plain];

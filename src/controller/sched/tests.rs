@@ -1,7 +1,7 @@
 //! What passes come to, on clusters and jobs of all kinds.
 
 use super::*;
-use crate::controller::core::{Command, World, apply};
+use crate::controller::core::{Command, World, apply, known};
 use crate::controller::job::{Course, Job, Share, unbegun};
 use crate::controller::node::NodeRecord;
 use crate::controller::sched::grid::Grid;
@@ -86,6 +86,33 @@ mod real;
 
 const CORES: &str = "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n";
 
+/// ReturnToService=2: two cores of each socket, of four, and half of the memory.
+#[test]
+fn a_node_with_less_than_slurm_conf_says_is_scheduled_by_the_lesser_of_both() {
+    let conf = conf(&format!(
+        "{CORES}ReturnToService=2\nNodeName=n1 Sockets=2 CoresPerSocket=4 CPUs=8 RealMemory=100\n\
+         PartitionName=p Nodes=ALL\n"
+    ));
+    let mut state = idle(&conf);
+    let mut record = known(&state, &conf.nodes[0]);
+    record.registered = Time(NOW);
+    (record.cpus, record.boards, record.sockets, record.cores, record.threads) = (4, 1, 2, 2, 1);
+    (record.real_memory, record.tmp_disk) = (50, 0);
+    state.take(Change::Node("n1".to_owned(), record.clone()));
+    let ids: Vec<u32> =
+        (0..5).map(|_| submit(&mut state, spec(|spec| spec.pn_min_memory = 10))).collect();
+    start_all(&conf, &mut state);
+    let mut cores: Vec<u32> =
+        ids.iter().flat_map(|id| shares(&state, *id)).flat_map(|share| share.2).collect();
+    cores.sort_unstable();
+    assert_eq!(cores, [0, 1, 4, 5], "as they are numbered in slurm.conf");
+    assert!(state.job(ids[4]).unwrap().is_pending());
+    (record.cpus, record.cores, record.real_memory) = (8, 4, 100);
+    state.take(Change::Node("n1".to_owned(), record));
+    start_all(&conf, &mut state);
+    assert!(state.job(ids[4]).unwrap().is_active(), "all of it is back");
+}
+
 #[test]
 fn jobs_start_in_order_where_there_is_room_and_the_others_are_told_why_not() {
     let conf = conf(&format!(
@@ -135,4 +162,31 @@ fn a_proposal_is_refused_when_the_room_is_gone_or_the_job_does_not_wait() {
     assert!(!code(&state, &start), "it is held");
     let strange = crate::controller::core::Start { partition: Text::from("q"), ..start };
     assert!(!code(&state, &strange), "another partition");
+}
+
+/// A job that wants nodes that follow each other was promised two that do not; the one in between
+/// was given away, and then it had to wait for that.
+#[test]
+fn a_job_that_wants_nodes_in_a_row_is_not_delayed_by_what_starts_between_them() {
+    let conf = conf(
+        "SelectType=select/linear\nNodeName=n[1-2] CPUs=1\nNodeName=n3 CPUs=12\n\
+         PartitionName=p Nodes=ALL\n",
+    );
+    let mut state = idle(&conf);
+    let first = spec(|spec| (spec.req_nodes, spec.time_limit) = ("n3".into(), 1));
+    submit(&mut state, first);
+    start_all(&conf, &mut state);
+    let row = submit(
+        &mut state,
+        spec(|spec| {
+            (spec.min_nodes, spec.max_nodes, spec.contiguous) = (2, 2, 1);
+            (spec.num_tasks, spec.min_cpus) = (3, 3);
+        }),
+    );
+    let small =
+        submit(&mut state, spec(|spec| (spec.exc_nodes, spec.time_limit) = ("n1".into(), 2)));
+    let found = start_all(&conf, &mut state);
+    let forecast = &found.forecasts[&row];
+    assert_eq!((forecast.start, forecast.nodes.lossy().as_ref()), (NOW + 60, "n[2-3]"));
+    assert!(shares(&state, small).is_empty(), "n2 is held");
 }
