@@ -18,6 +18,8 @@ mod lab;
 mod mixed;
 #[path = "programs/mod.rs"]
 mod programs;
+#[path = "agent/rounds.rs"]
+mod rounds;
 #[path = "agent/scripts.rs"]
 mod scripts;
 #[path = "agent/workday.rs"]

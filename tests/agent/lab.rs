@@ -146,7 +146,12 @@ impl Lab {
         until("slurmctld answers", || self.run("scontrol ping").contains("is UP"));
     }
 
-    /// SIGTERM: it saves its state. (Killed, it would lose what it acknowledged.)
+    /// SIGKILL. Slurm's own would lose what it acknowledged.
+    pub fn kill_controller(&mut self) {
+        drop(self.controller.take());
+    }
+
+    /// SIGTERM: it saves its state. (Killed, Slurm's own would lose what it acknowledged.)
     pub fn stop_controller(&mut self) {
         let mut process = self.controller.take().unwrap();
         let pid = rustix::process::Pid::from_child(&process.0);
@@ -298,6 +303,13 @@ impl Lab {
         self.out(name).lines().next().unwrap().to_owned()
     }
 
+    /// Waits until an agent of ours has answered a job's launch: whoever kills it before makes
+    /// Slurm's controller queue the job again.
+    pub fn wait_launched(&self, node: &str, job: u32) {
+        let line = format!("job {job} is started for uid");
+        until(&line, || self.log(node).contains(&line));
+    }
+
     /// Waits until a spool holds no job.
     pub fn wait_empty(&self, node: &str) {
         let spool = self.path("spool").join(node);
@@ -306,8 +318,16 @@ impl Lab {
 }
 
 impl Drop for Lab {
-    /// Jobs of a test that failed do not outlive it.
+    /// A test that failed shows what was logged; its jobs do not outlive it.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in ["ctld.log", "n1.log", "n2.log"] {
+                let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                let last = &lines[lines.len().saturating_sub(60)..];
+                eprintln!("--- the last of {name}:\n{}", last.join("\n"));
+            }
+        }
         for node in ["n1", "n2"] {
             for job in jobs_in(&self.path("spool").join(node)) {
                 if let Ok(pid) = fs::read_to_string(job.join("lock")) {
