@@ -27,6 +27,7 @@ pub mod job;
 mod known_users;
 pub mod log;
 pub mod memory;
+mod metrics;
 pub mod node;
 pub mod pipeline;
 pub mod sched;
