@@ -19,6 +19,7 @@ pub mod array;
 pub mod array_list;
 mod control;
 mod cycle;
+pub mod deadline;
 pub mod dependency;
 mod draft;
 pub mod ending;

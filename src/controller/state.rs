@@ -54,12 +54,26 @@ record! {
 pub struct Load {
     /// Jobs that run there.
     pub running: OrdSet<u32>,
+    /// Jobs that are stopped for a while: their CPUs are free, their memory is not.
+    pub stopped: OrdSet<u32>,
     /// Jobs whose end is being worked on there.
     pub completing: OrdSet<u32>,
     /// CPUs in use.
     pub cpus: u32,
     /// Memory in use, in MiB.
     pub memory: u64,
+}
+
+impl Load {
+    /// Jobs that have not ended.
+    pub fn active(&self) -> impl Iterator<Item = u32> {
+        self.running.iter().chain(&self.stopped).copied()
+    }
+
+    /// All jobs that have something of the node.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        self.active().chain(self.completing.iter().copied())
+    }
 }
 
 /// What is known of the cluster beyond its configuration.
@@ -366,8 +380,12 @@ impl State {
             return;
         }
         let load = self.loads.entry(share.node.clone()).or_default();
-        let set = if completing { &mut load.completing } else { &mut load.running };
-        let (cpus, memory) = (u32::from(share.cpus), share.memory);
+        let (set, cpus) = match (completing, job.is_stopped()) {
+            (true, _) => (&mut load.completing, share.cpus),
+            (false, true) => (&mut load.stopped, 0),
+            (false, false) => (&mut load.running, share.cpus),
+        };
+        let (cpus, memory) = (u32::from(cpus), share.memory);
         if is {
             set.insert(job.id);
             (load.cpus, load.memory) = (load.cpus + cpus, load.memory + memory);

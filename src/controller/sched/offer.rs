@@ -97,7 +97,8 @@ pub fn per_core(need: &Need, place: &Place) -> u32 {
 /// How many CPUs `room` has for a job; 0: none. `most`: no more than so many.
 #[must_use]
 pub fn offer(need: &Need, select: Select, place: &Place, room: &Room, most: u32) -> u32 {
-    if !room.up || room.count == 0 || need.exclusive && !room.is_idle() {
+    let whole = || room.count == place.usable.count();
+    if !room.up || room.count == 0 || need.exclusive && !whole() || !room.admits(need.user) {
         return 0;
     }
     let per_core = per_core(need, place);

@@ -66,6 +66,9 @@ fn spread(need: &Need, chosen: &[Chosen<'_>]) -> Option<Vec<u32>> {
         (_, 0) => (cpus / need.cpus_per_task).max(1),
         (_, on_each) => on_each * nodes,
     };
+    if need.plane > 0 {
+        return in_planes(need, chosen, cpus / need.cpus_per_task);
+    }
     let mut given: Vec<u32> = chosen.iter().map(|_| need.cpus_per_task).collect();
     let mut left = tasks.saturating_sub(nodes);
     let fits = |given: &[u32], at: usize| {
@@ -99,9 +102,30 @@ fn spread(need: &Need, chosen: &[Chosen<'_>]) -> Option<Vec<u32>> {
     Some(given)
 }
 
+/// So many tasks to each node in turn. A node that is not reached gets one all the same.
+fn in_planes(need: &Need, chosen: &[Chosen<'_>], tasks: u32) -> Option<Vec<u32>> {
+    let each = need.cpus_per_task;
+    let mut given: Vec<u32> = chosen.iter().map(|_| 0).collect();
+    let mut left = tasks;
+    while left > 0 {
+        let before = left;
+        for (given, node) in given.iter_mut().zip(chosen) {
+            let room = (node.most - *given) / each;
+            let some = need.plane.min(left).min(room);
+            (*given, left) = (*given + some * each, left - some);
+        }
+        if left == before {
+            return None;
+        }
+    }
+    given.iter_mut().for_each(|given| *given = (*given).max(each));
+    Some(given)
+}
+
 fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Share> {
     // Where CPUs are counted, sockets do not matter.
-    let block = !(select.by_core || select.by_socket) || need.block.unwrap_or(select.block);
+    let block = !(select.by_core || select.by_socket)
+        || need.block.unwrap_or(select.block || need.plane > 0);
     let share = taken(need, select, node, cpus, block)?;
     if share.memory <= node.room.memory {
         return Some(share);

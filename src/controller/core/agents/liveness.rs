@@ -114,10 +114,10 @@ pub fn lost(draft: &mut Draft<'_>, of: &Node) {
 pub fn empty(draft: &mut Draft<'_>, name: &str) {
     let load = draft.state.load_of(name);
     let name = Text::from(name);
-    for id in load.completing {
-        leaves(draft, id, &name);
+    for id in load.completing.iter() {
+        leaves(draft, *id, &name);
     }
-    for id in load.running {
+    for id in load.active() {
         let Some(job) = draft.state.job(id).cloned() else { continue };
         fails(draft, &job, &name);
         leaves(draft, id, &name);
