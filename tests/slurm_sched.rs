@@ -172,7 +172,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// One step: `OPTIONS` of sbatch, `suspend N`, `resume N`, `cancel N`, `starts N`, where N counts
+    /// One step: `OPTIONS` of sbatch (one node, where nodes are named and their number is not), `suspend N`, `resume N`, `cancel N`, `starts N`, where N counts
     /// the scenario's jobs from 1.
     fn step(&mut self, step: &str) {
         let controller = &self.lab.controller;
@@ -194,8 +194,9 @@ impl Stage<'_> {
             _ => {
                 let out = controller.dir.join("begun-%j");
                 // A job that is cancelled while it is launched keeps Slurm's own slurmd for long.
+                let alone = if step.contains("-w") && !step.contains("-N") { " -N 1" } else { "" };
                 let line = format!(
-                    "sbatch --parsable -D / -o {} {step} --wrap echo_begun;exec_sleep_600",
+                    "sbatch --parsable -D / -o {} {step}{alone} --wrap echo_begun;exec_sleep_600",
                     out.display()
                 );
                 let said = controller.run(&line);
@@ -238,11 +239,13 @@ impl Stage<'_> {
         found
     }
 
-    /// Cancels the jobs, one after the other: Slurm's own slurmd may forget to answer when it is told
-    /// to end several jobs at once.
+    /// Cancels the jobs, those that wait first and one after the other: under Slurm's own controller
+    /// a node may stay COMPLETING for long when a job on several nodes is cancelled as it begins.
     fn end(self) {
         let controller = &self.lab.controller;
-        for id in &self.jobs {
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            self.jobs.iter().partition(|id| field(controller, id, "JobState") == "PENDING");
+        for id in waiting.into_iter().chain(others) {
             controller.run(&format!("scancel {id}"));
             until_said(controller, &format!("job {id} is over"), || {
                 controller.run(&format!("squeue -h -j {id}")).stdout.is_empty()
