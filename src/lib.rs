@@ -12,6 +12,7 @@ pub mod disk;
 pub mod export;
 pub mod format;
 pub mod log;
+pub mod role;
 pub mod snapshot;
 pub mod store;
 

@@ -11,10 +11,13 @@ mod cluster;
 
 use agents::{node_lines, ports_in_a_row};
 use cluster::{Controller, Process, until};
+use statedir::base::Local;
+use statedir::{Options, Store};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 const SLURMCTLD: &str = env!("CARGO_BIN_EXE_slurmctld");
 const SLURMD: &str = env!("CARGO_BIN_EXE_slurmd");
@@ -98,6 +101,57 @@ fn jobs_run_to_their_end_and_their_exit_codes_are_recorded() {
     until("it runs", || lab.run("squeue", &["-h"]).contains(" R "));
     assert_eq!(lab.run("scancel", &[&long]), "");
     lab.until_over(&long, "CANCELLED");
+}
+
+/// Each start of a controller is a new epoch; what an agent has obeyed, no older one commands.
+#[test]
+fn an_agent_keeps_the_epoch_that_it_obeyed_and_takes_no_job_of_an_older_one() {
+    let mut lab = Lab::start();
+    let kept = |lab: &Lab, node: &str| {
+        let path = lab.controller.dir.join(node).join("spool/epoch");
+        fs::read_to_string(path).ok().map(|text| text.trim().parse::<u64>().unwrap())
+    };
+    let epoch = |lab: &mut Lab| {
+        lab.controller.stop();
+        let (state, options) = (lab.controller.state(), Options::default());
+        let store = Store::open(&state, options, Arc::new(Local)).unwrap();
+        store.epoch().0
+    };
+    let on_first = |lab: &Lab, script: &str| {
+        let said = lab.run("sbatch", &["-w", "n1", "--wrap", script]);
+        said.trim().rsplit(' ').next().unwrap().to_owned()
+    };
+    let job = on_first(&lab, "exit 0");
+    lab.until_over(&job, "COMPLETED");
+    let first = kept(&lab, "n1").expect("a launch names the epoch");
+    assert_eq!(kept(&lab, "n2"), None, "nothing was commanded there");
+    assert!(epoch(&mut lab) > first, "opening the store began another");
+    lab.controller.start(Path::new(SLURMCTLD));
+    let long = on_first(&lab, "sleep 600");
+    until("it runs", || lab.run("squeue", &["-h"]).contains(" R "));
+    until("the epoch is kept", || kept(&lab, "n1") > Some(first + 1));
+    // The agent has obeyed a controller that this one knows nothing of.
+    lab.agents.remove(0);
+    fs::write(lab.controller.dir.join("n1/spool/epoch"), "1000000\n").unwrap();
+    let place = lab.controller.dir.clone();
+    lab.agents.push(agent(&place, "n1"));
+    let refused = on_first(&lab, "exit 0");
+    let node = || lab.run("scontrol", &["show", "node", "n1"]);
+    until("its node is drained", || node().contains("DRAIN"));
+    assert!(node().contains("Reason=Its agent has obeyed a later controller"), "{}", node());
+    lab.until_over(&refused, "PENDING");
+    assert!(lab.run("scontrol", &["show", "job", &refused]).contains("Restarts=0"));
+    assert_eq!(lab.run("scancel", &[&long]), "");
+    until("its end is refused, too", || {
+        lab.controller.log().contains(&format!("node n1 does not end job {long}"))
+    });
+    // Once an operator says so, this one is obeyed.
+    lab.agents.pop();
+    fs::remove_file(lab.controller.dir.join("n1/spool/epoch")).unwrap();
+    lab.agents.push(agent(&place, "n1"));
+    assert_eq!(lab.run("scontrol", &["update", "nodename=n1", "state=resume"]), "");
+    lab.until_over(&long, "CANCELLED");
+    lab.until_over(&refused, "COMPLETED");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! Invariant: what is not known is not void: an empty file refuses nothing.
 
 use crate::agent::log::error;
+use crate::slurm::reign;
 use crate::slurm::wire::Text;
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -21,8 +22,6 @@ use std::sync::Mutex;
 
 /// Jobs that are remembered, at least: a controller asks again within minutes.
 const KEPT: usize = 10_000;
-/// In `spank_job_env` of launches and terminates: the epoch of the controller that sent it.
-const EPOCH: &str = "STATEDIR_EPOCH=";
 
 /// What is remembered.
 #[derive(Debug)]
@@ -119,19 +118,25 @@ impl Past {
     /// Whether a command with these variables may be obeyed: it names no epoch, or none that is
     /// older than the highest one so far. A higher one is remembered first.
     pub fn obeys(&self, variables: &[Text]) -> bool {
-        let named = variables
-            .iter()
-            .find_map(|entry| entry.as_str()?.strip_prefix(EPOCH)?.parse::<u64>().ok());
-        let Some(named) = named else { return true };
+        let Some(named) = reign::named(variables) else { return true };
         let mut inner = self.inner();
+        let path = self.spool.join("epoch");
+        let path = path.display();
         if named > inner.epoch {
             if let Err(why) = keep(&self.spool, named) {
-                error!("{}/epoch: {why}", self.spool.display());
+                error!("{path}: {why}");
                 return false;
             }
             inner.epoch = named;
         }
-        named == inner.epoch
+        let highest = inner.epoch;
+        if named < highest {
+            error!(
+                "a command of epoch {named} is refused: epoch {highest} was obeyed here; next: if \
+                 that controller is gone for good (a restored state), remove {path} and restart"
+            );
+        }
+        named == highest
     }
 }
 

@@ -216,6 +216,8 @@ fn serve(agent: &Arc<Agent>, mut stream: TcpStream) {
         }
         Message::Reconfigure => agent.wish(AGAIN),
         Message::Shutdown(_) => agent.wish(END),
+        // The prolog runs with the launch, which follows.
+        Message::Prolog(_) => answer(rc::OK),
         Message::Launch(launch) => answer(launch::launch(agent, *launch)),
         Message::TerminateJob(kill) => ending::end(agent, *kill, Kind::Terminate, answer),
         Message::KillTimeLimit(kill) => ending::end(agent, *kill, Kind::TimeLimit, answer),

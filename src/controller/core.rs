@@ -30,6 +30,7 @@ mod partitions;
 mod purge;
 mod reread;
 pub mod review;
+pub mod size;
 mod start;
 mod submit;
 

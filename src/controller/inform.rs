@@ -2,7 +2,7 @@
 //! by field what Slurm's own controller says; tests compare the two as its clients print them.
 
 use crate::controller::agents::pulse::Pulse;
-use crate::controller::core::{current, known, members, node_features, node_weight};
+use crate::controller::core::{current, known, members, node_features, node_weight, size};
 use crate::controller::memory;
 use crate::controller::node::NodeRecord;
 use crate::controller::state::State;
@@ -103,6 +103,7 @@ fn hidden_nodes(conf: &Conf, state: &State, show: u16) -> Vec<bool> {
 
 fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo {
     let (features, features_act) = node_features(of, record);
+    let of = size::now(conf, of, record);
     NodeInfo {
         name: of.name.as_str().into(),
         node_hostname: of.hostname.as_str().into(),
@@ -125,7 +126,7 @@ fn node_info(conf: &Conf, of: &Node, record: &NodeRecord, show: u16) -> NodeInfo
         cpus_efctv: of.cpus,
         cpu_load: u32::UNSET,
         free_mem: u64::UNSET,
-        weight: node_weight(of, record),
+        weight: node_weight(&of, record),
         reason_uid: record.reason_uid,
         reason_time: record.reason_time,
         select_nodeinfo: NodeSelect {
@@ -177,7 +178,7 @@ fn lively(
         (cpus + u32::from(share.cpus), memory.saturating_add(share.memory))
     });
     let select = &mut info.select_nodeinfo;
-    select.alloc_cpus = u16::try_from(cpus).unwrap_or(u16::MAX).min(of.cpus);
+    select.alloc_cpus = u16::try_from(cpus).unwrap_or(u16::MAX).min(info.cpus);
     select.alloc_memory = memory;
     let parts = [
         (cpus > 0).then(|| format!("cpu={cpus}")),

@@ -4,6 +4,7 @@
 //! through the pipeline, whose reply comes once the change is durable; no thread of the runtime
 //! waits here.
 
+use crate::controller::agents::launching::Launching;
 use crate::controller::agents::pulse::Pulse;
 use crate::controller::config::{Facts, config};
 use crate::controller::core::{Command, Effect, Order, Who};
@@ -17,11 +18,12 @@ use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{self, State, StateError};
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
-use crate::slurm::wire::constants::rc;
+use crate::slurm::wire::constants::{job, rc};
 use crate::slurm::wire::tables::{ControlStatus, Registration, Script};
 use crate::slurm::wire::{Message, Time, Unset};
 use crate::store::Store;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
@@ -41,6 +43,7 @@ pub struct Service {
     host: Host,
     board: Board,
     pulse: Pulse,
+    launching: Launching,
 }
 
 /// What does not change while the controller runs.
@@ -95,8 +98,8 @@ impl Service {
     ) -> std::io::Result<(Service, mpsc::UnboundedReceiver<Effect>)> {
         let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
         let (users, board) = (Arc::default(), Board::default());
-        let pulse = Pulse::default();
-        Ok((Service { auth, pipeline, users, host, board, pulse }, wanted))
+        let (pulse, launching) = (Pulse::default(), Launching::default());
+        Ok((Service { auth, pipeline, users, host, board, pulse, launching }, wanted))
     }
 
     /// How credentials are made and checked.
@@ -111,6 +114,12 @@ impl Service {
         &self.pulse
     }
 
+    /// Launches whose answers are not known yet.
+    #[must_use]
+    pub fn launching(&self) -> &Launching {
+        &self.launching
+    }
+
     /// What the scheduler has found about jobs that wait.
     #[must_use]
     pub fn board(&self) -> &Board {
@@ -123,6 +132,18 @@ impl Service {
     /// It is not there, or cannot be read.
     pub fn payload(&self, script: u32) -> Result<Payload, StateError> {
         state::payload(&self.pipeline.store().view(), script)
+    }
+
+    /// The epoch in which this controller reigns: that of the store, which no other has.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.pipeline.store().epoch().0
+    }
+
+    /// How long one command has been worked at.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        self.pipeline.busy()
     }
 
     /// Tells when the controller is to end.
@@ -352,7 +373,12 @@ impl Service {
             }
             Message::Kill(request) | Message::CancelStep(request) => Command::Kill { request, who },
             Message::UpdateJob(desc) => Command::UpdateJob { desc, who },
-            Message::Requeue(request) => Command::Requeue { request, who },
+            Message::Requeue(request) => {
+                if is_agent && request.flags & job::LAUNCH_FAILED != 0 {
+                    self.launching.over(request.job_id).await;
+                }
+                Command::Requeue { request, who }
+            }
             Message::Suspend(request) => Command::Suspend { request, who },
             Message::TopJob(request) => Command::Top { request, who },
             Message::UpdateNode(update) => Command::UpdateNodes { update, who },
@@ -375,7 +401,15 @@ impl Service {
                 // Nobody waits for an answer to this one.
                 return Answer::Nothing;
             }
-            Message::Registration(_) | Message::BatchDone(_) => return code(rc::USER),
+            // A prolog that failed is told once more, as a launch that failed.
+            Message::PrologDone(done) if is_agent => {
+                let (id, node, code_of) = (done.job_id, done.node_name.lossy(), done.prolog_rc);
+                tracing::debug!("the prolog of job {id} on node {node} ended: code {code_of}");
+                return code(rc::OK);
+            }
+            Message::Registration(_) | Message::BatchDone(_) | Message::PrologDone(_) => {
+                return code(rc::USER);
+            }
             _ => return code(rc::UNSUPPORTED),
         };
         self.pipeline.command(command).await.map_or(Answer::Nothing, Answer::Reply)

@@ -7,4 +7,5 @@ pub mod auth;
 pub mod conf;
 pub mod hostlist;
 pub mod link;
+pub mod reign;
 pub mod wire;

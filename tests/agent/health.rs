@@ -157,6 +157,8 @@ fn the_wrapper_drains_the_node_of_an_unmodified_slurmd() {
     };
     let drained = |reason: &str| (true, reason.to_owned());
     check("exit 0");
+    // A node that has never registered cannot be resumed.
+    drop(lab.agent(&slurmd, "n1"));
     assert_eq!(checked(), (false, String::new()));
     check("echo '  no disk '; exit 1");
     assert_eq!(checked(), drained("no disk"));

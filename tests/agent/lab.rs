@@ -2,6 +2,7 @@
 
 use crate::cluster::{Munged, Process, free_port, until};
 use crate::programs;
+use leftovers::Marks;
 use statedir::slurm::auth::Auth;
 use statedir::slurm::auth::munge::{Info, Munge};
 use std::fs::{self, File};
@@ -10,6 +11,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+#[path = "../controller/leftovers.rs"]
+mod leftovers;
 
 pub const OURS: &str = env!("CARGO_BIN_EXE_slurmd");
 
@@ -136,6 +140,7 @@ impl Lab {
             .args(["-D", "-N", node, "-f"])
             .arg(self.path("slurm.conf"))
             .env("SLURM_CONF", self.path("slurm.conf"))
+            .current_dir(self.path("spool").join(node))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -251,6 +256,8 @@ impl Drop for Lab {
                     signal(pid.trim().parse().unwrap_or(0), libc::SIGKILL);
                 }
             }
+            let (dir, conf) = (self.path("spool").join(node), self.path("slurm.conf"));
+            Marks { dir: &dir, conf: &conf, node }.end();
         }
     }
 }

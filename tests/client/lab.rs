@@ -3,11 +3,15 @@
 
 use crate::cluster::{Controller, Munged, Process, Said, free_port, until};
 use crate::programs;
+use leftovers::Marks;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+#[path = "../controller/leftovers.rs"]
+pub mod leftovers;
 
 /// Ours, by name.
 pub fn ours(name: &str) -> PathBuf {
@@ -67,7 +71,18 @@ pub struct Lab {
     dir: tempfile::TempDir,
     _munged: Munged,
     pub controller: Controller,
-    agents: Vec<Process>,
+    agents: Vec<(String, Process)>,
+}
+
+impl Drop for Lab {
+    /// With the agents goes all that they started.
+    fn drop(&mut self) {
+        for (node, agent) in std::mem::take(&mut self.agents) {
+            drop(agent);
+            let (dir, conf) = (self.path(&format!("{node}.dir")), self.controller.conf());
+            Marks { dir: &dir, conf: &conf, node: &node }.end();
+        }
+    }
 }
 
 impl Lab {
@@ -100,15 +115,18 @@ impl Lab {
     /// Starts an agent, Slurm's own.
     pub fn agent(&mut self, slurmd: &Path, node: &str) {
         let log = std::fs::File::create(self.path(&format!("{node}.log"))).unwrap();
+        let dir = self.path(&format!("{node}.dir"));
+        std::fs::create_dir(&dir).unwrap();
         let child = Command::new(slurmd)
             .args(["-D", "-N", node])
             .env("SLURM_CONF", self.controller.conf())
+            .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        self.agents.push(Process(child));
+        self.agents.push((node.to_owned(), Process(child)));
     }
 
     /// Runs a program as `line` says, with `stdin`.

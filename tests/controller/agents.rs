@@ -1,11 +1,15 @@
 //! Real slurmds under our controller, each with its own spool, log and port.
 
 use crate::cluster::{Controller, Process, until};
+use leftovers::Marks;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// One slurmd.
+#[path = "leftovers.rs"]
+pub mod leftovers;
+
+/// One slurmd. When it goes, so does all that it started.
 pub struct Slurmd {
     pub name: String,
     dir: PathBuf,
@@ -58,6 +62,7 @@ impl Slurmd {
         let child = Command::new(&self.program)
             .args(["-D", "-vv", "-N", &self.name])
             .env("SLURM_CONF", &self.conf)
+            .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -73,6 +78,18 @@ impl Slurmd {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// What tells its processes.
+    pub fn marks(&self) -> Marks<'_> {
+        Marks { dir: &self.dir, conf: &self.conf, node: &self.name }
+    }
+}
+
+impl Drop for Slurmd {
+    fn drop(&mut self) {
+        self.kill();
+        self.marks().end();
     }
 }
 

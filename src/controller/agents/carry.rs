@@ -119,7 +119,11 @@ impl Agents {
     }
 
     /// Says the same to several nodes; their answers, by node.
-    async fn tell_all(self: &Arc<Self>, nodes: &[Text], message: Message) -> Vec<(Text, Said)> {
+    pub(super) async fn tell_all(
+        self: &Arc<Self>,
+        nodes: &[Text],
+        message: Message,
+    ) -> Vec<(Text, Said)> {
         let (conf, _) = self.service.durable();
         let mut asking = JoinSet::new();
         for node in nodes {
@@ -153,8 +157,18 @@ impl Agents {
         }
         let Some(message) = self.ending(&conf, &state, id, &nodes, how).await else { return };
         for (node, said) in self.tell_all(&nodes, message).await {
-            if said.code() == Some(rc::AGENT_JOB_COMPLETE) && how != Ending::Abort {
-                self.nothing_left(id, node).await;
+            match said.code() {
+                Some(rc::AGENT_JOB_COMPLETE) if how != Ending::Abort => {
+                    self.nothing_left(id, node).await;
+                }
+                Some(rc::STANDBY) => {
+                    let (node, epoch) = (node.lossy(), self.service.epoch());
+                    tracing::error!(
+                        "node {node} does not end job {id}: its agent has obeyed a later \
+                         controller than this one of epoch {epoch}; next: see the agent's log"
+                    );
+                }
+                _ => {}
             }
         }
     }
@@ -170,6 +184,16 @@ impl Agents {
         let (node, launch) = (job.course.batch_host.clone(), job.course.launches);
         if job.course.confirmed == launch {
             return;
+        }
+        let _under_way = self.service.launching().begin(id);
+        match self.prologs(&conf, &job).await {
+            None | Some(Said::Answer(_)) => {}
+            Some(Said::Silence) => return,
+            Some(Said::Unreached) => {
+                let launched = Command::Launched { job: id, launch, node, code: None };
+                self.command(launched).await;
+                return;
+            }
         }
         let code = match agents::node_of(&conf, &node.lossy()) {
             Some(of) => match self.launching(&conf, &job).await {

@@ -8,6 +8,7 @@ use crate::controller::service::now;
 use crate::controller::state::State;
 use crate::slurm::conf::Conf;
 use crate::slurm::hostlist::compress;
+use crate::slurm::reign;
 use crate::slurm::wire::constants::step;
 use crate::slurm::wire::tables::{KillJob, StepId};
 use crate::slurm::wire::{Maybe, Message, Text, Time, Unset};
@@ -26,7 +27,7 @@ impl Agents {
     ) -> Option<Message> {
         let body = match state.job(id).filter(|job| !job.course.shares.is_empty()) {
             Some(job) => self.known(conf, job).await?,
-            None => unknown(id, nodes),
+            None => unknown(self.service.epoch(), id, nodes),
         };
         let body = Box::new(body);
         Some(match how {
@@ -47,6 +48,8 @@ impl Agents {
             // An epilog may want what the submission brought for it.
             let epilog = conf.text("Epilog").is_some();
             let payload = epilog.then(|| agents.service.payload(job.script_id()).ok()).flatten();
+            let brought = payload.map(|payload| payload.spank_job_env).unwrap_or_default();
+            let epoch = agents.service.epoch();
             Some(KillJob {
                 cred: Maybe(Some(Box::new(cred.ok()?))),
                 details: job.course.state_desc.clone(),
@@ -57,23 +60,24 @@ impl Agents {
                 job_gid: job.spec.group_id,
                 nodes: hosts(&job.course.shares),
                 select_jobinfo: select(&conf),
-                spank_job_env: payload.map(|payload| payload.spank_job_env).unwrap_or_default(),
+                spank_job_env: reign::with(epoch, brought),
                 start_time: job.course.start_time,
                 work_dir: job.spec.work_dir.clone(),
-                ..bare(job.id, now)
+                ..bare(epoch, job.id, now)
             })
         });
         built.await.expect("building a message does not panic")
     }
 }
 
-fn bare(id: u32, now: i64) -> KillJob {
+fn bare(epoch: u64, id: u32, now: i64) -> KillJob {
     let step_id = StepId { job_id: id, step_id: step::NONE, step_het_comp: u32::UNSET };
-    KillJob { step_id, time: Time(now), ..KillJob::default() }
+    let spank_job_env = reign::with(epoch, Vec::new());
+    KillJob { step_id, spank_job_env, time: Time(now), ..KillJob::default() }
 }
 
-fn unknown(id: u32, nodes: &[Text]) -> KillJob {
+fn unknown(epoch: u64, id: u32, nodes: &[Text]) -> KillJob {
     let names: Vec<_> = nodes.iter().map(Text::lossy).collect();
     let nodes = compress(names.iter().map(AsRef::as_ref)).into();
-    KillJob { nodes, ..bare(id, now()) }
+    KillJob { nodes, ..bare(epoch, id, now()) }
 }

@@ -5,6 +5,7 @@ use crate::controller::agents::permission::{cpus, hosts, select, sign};
 use crate::controller::job::{Job, Payload};
 use crate::controller::service::now;
 use crate::slurm::conf::Conf;
+use crate::slurm::reign;
 use crate::slurm::wire::constants::step;
 use crate::slurm::wire::tables::{Launch, SignedCred, Versioned};
 use crate::slurm::wire::{Message, Unset};
@@ -25,10 +26,12 @@ impl Agents {
     ) -> Result<Message, u32> {
         let (agents, conf, job) = (Arc::clone(self), Arc::clone(conf), Arc::clone(job));
         let built = spawn_blocking(move || {
-            let payload = agents.service.payload(job.script_id()).map_err(|error| {
+            let mut payload = agents.service.payload(job.script_id()).map_err(|error| {
                 tracing::error!("job {}: its script is not there: {error}", job.id);
                 NO_SCRIPT
             })?;
+            let brought = std::mem::take(&mut payload.spank_job_env);
+            payload.spank_job_env = reign::with(agents.service.epoch(), brought);
             let cred = sign(agents.service.auth(), &conf, &job, step::BATCH, now());
             let cred = cred.map_err(|error| {
                 tracing::error!("job {}: no permission can be made: {error}", job.id);

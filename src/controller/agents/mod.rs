@@ -4,7 +4,8 @@
 //! - `carry` carries effects out: launches, ends, signals.
 //! - `rounds` pings, asks for registrations, for health checks; sends again what was not answered.
 //! - [`ask`] is one question to one node.
-//! - `permission`, `launch` and `ending` build what is sent.
+//! - `permission`, `prolog`, `launch` and `ending` build what is sent.
+//! - [`launching`] is which launches have not come to anything yet.
 //! - [`pulse`] is what was last heard.
 //!
 //! Invariants:
@@ -28,8 +29,10 @@ pub mod ask;
 mod carry;
 mod ending;
 mod launch;
+pub mod launching;
 mod lines;
 mod permission;
+mod prolog;
 pub mod pulse;
 mod rounds;
 

@@ -90,7 +90,7 @@ fn places(world: World<'_>, partition: &Partition, shares: &[Share]) -> Result<V
         if !takes_work(known(world.state, node).state) {
             return Err(NODES_BUSY);
         }
-        found.push(Place::of(node));
+        found.push(Place::now(world.conf, node, world.state));
         before = Some(at);
     }
     if found.is_empty() { Err(NODES_BUSY) } else { Ok(found) }

@@ -4,13 +4,14 @@
 //!
 //! Invariant: places count as [`Conf::nodes`] does, everywhere in the scheduler.
 
-use crate::controller::core::{current, members, node_features, node_weight};
+use crate::controller::core::{current, members, node_features, node_weight, size};
 use crate::controller::sched::cores::Cores;
 use crate::controller::sched::manner::{Manner, for_user};
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, select_parameters};
 use crate::slurm::hostlist::{expand, natural};
 use crate::slurm::wire::{Text, Unset};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 const CR_SOCKET: u16 = 0x2;
@@ -79,6 +80,8 @@ pub struct Place {
     pub features: Option<String>,
     /// Cores for jobs.
     pub usable: Cores,
+    /// It has less than slurm.conf says, for now.
+    pub less: bool,
 }
 
 impl Place {
@@ -103,18 +106,43 @@ impl Place {
             weight: node.weight,
             features: node.features.clone(),
             usable,
+            less: false,
         }
     }
 
-    /// The node with the features and the weight that it was given since.
-    fn now(node: &Node, state: &State) -> Place {
+    /// The node as it is, with the features and the weight that it was given since.
+    #[must_use]
+    pub fn now(conf: &Conf, node: &Node, state: &State) -> Place {
         let mut place = Place::of(node);
         if let Some(record) = state.nodes.get(&node.name) {
+            if let Cow::Owned(less) = size::now(conf, node, record) {
+                place.shrink(&less);
+            }
             let (_, active) = node_features(node, record);
             place.features = active.as_str().map(str::to_owned);
             place.weight = node_weight(node, record);
         }
         place
+    }
+
+    /// Only what is there; cores keep their numbers.
+    fn shrink(&mut self, less: &Node) {
+        self.less = true;
+        let (sockets, per_socket) = (u32::from(less.sockets), u32::from(less.cores));
+        self.threads = self.threads.min(u32::from(less.threads)).max(1);
+        let cpus = u32::from(less.cpus);
+        let mut left = self.usable.count().min(cpus / self.threads);
+        for core in 0..self.cores {
+            let there = core / self.per_socket < sockets && core % self.per_socket < per_socket;
+            if !there || left == 0 {
+                self.usable.cut(core);
+            } else if self.usable.has(core) {
+                left -= 1;
+            }
+        }
+        self.cpus = self.cpus.min(self.usable.count() * self.threads);
+        self.memory = self.memory.min(less.real_memory.saturating_sub(less.mem_spec_limit));
+        self.tmp_disk = self.tmp_disk.min(less.tmp_disk);
     }
 
     /// Whether it has a feature.
@@ -186,7 +214,8 @@ impl Layout {
     /// From the configuration, and what was changed of partitions.
     #[must_use]
     pub fn of(conf: &Conf, state: &State) -> Layout {
-        let nodes: Vec<Place> = conf.nodes.iter().map(|node| Place::now(node, state)).collect();
+        let nodes: Vec<Place> =
+            conf.nodes.iter().map(|node| Place::now(conf, node, state)).collect();
         let places: HashMap<Text, usize> =
             nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
         let partitions = current(conf, state).into_iter();

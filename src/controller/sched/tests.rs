@@ -1,7 +1,7 @@
 //! What passes come to, on clusters and jobs of all kinds.
 
 use super::*;
-use crate::controller::core::{Command, World, apply};
+use crate::controller::core::{Command, World, apply, known};
 use crate::controller::job::{Course, Job, Share, unbegun};
 use crate::controller::node::NodeRecord;
 use crate::controller::sched::grid::{Grid, busy};
@@ -85,6 +85,33 @@ mod random;
 mod real;
 
 const CORES: &str = "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n";
+
+/// ReturnToService=2: two cores of each socket, of four, and half of the memory.
+#[test]
+fn a_node_with_less_than_slurm_conf_says_is_scheduled_by_the_lesser_of_both() {
+    let conf = conf(&format!(
+        "{CORES}ReturnToService=2\nNodeName=n1 Sockets=2 CoresPerSocket=4 CPUs=8 RealMemory=100\n\
+         PartitionName=p Nodes=ALL\n"
+    ));
+    let mut state = idle(&conf);
+    let mut record = known(&state, &conf.nodes[0]);
+    record.registered = Time(NOW);
+    (record.cpus, record.boards, record.sockets, record.cores, record.threads) = (4, 1, 2, 2, 1);
+    (record.real_memory, record.tmp_disk) = (50, 0);
+    state.take(Change::Node("n1".to_owned(), record.clone()));
+    let ids: Vec<u32> =
+        (0..5).map(|_| submit(&mut state, spec(|spec| spec.pn_min_memory = 10))).collect();
+    start_all(&conf, &mut state);
+    let mut cores: Vec<u32> =
+        ids.iter().flat_map(|id| shares(&state, *id)).flat_map(|share| share.2).collect();
+    cores.sort_unstable();
+    assert_eq!(cores, [0, 1, 4, 5], "as they are numbered in slurm.conf");
+    assert!(state.job(ids[4]).unwrap().is_pending());
+    (record.cpus, record.cores, record.real_memory) = (8, 4, 100);
+    state.take(Change::Node("n1".to_owned(), record));
+    start_all(&conf, &mut state);
+    assert!(state.job(ids[4]).unwrap().is_active(), "all of it is back");
+}
 
 #[test]
 fn jobs_start_in_order_where_there_is_room_and_the_others_are_told_why_not() {

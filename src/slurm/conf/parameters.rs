@@ -297,6 +297,7 @@ pub const ACTED_ON: &[&str] = &[
     "PriorityWeightJobSize",
     "PriorityWeightPartition",
     "PrivateData",
+    "PrologFlags",
     "RequeueExit",
     "RequeueExitHold",
     "ReturnToService",

@@ -232,6 +232,8 @@ pub mod reason {
 pub mod step {
     /// The batch script.
     pub const BATCH: u32 = 0xffff_fffb;
+    /// What a job has on a node beside its steps.
+    pub const EXTERN: u32 = 0xffff_fffc;
     /// The job as a whole.
     pub const NONE: u32 = 0xffff_fffe;
 }

@@ -113,11 +113,17 @@ pub fn lost(draft: &mut Draft<'_>, of: &Node) {
 /// Nothing runs on a node any more: it is out of service, or not even in slurm.conf.
 pub fn empty(draft: &mut Draft<'_>, name: &str) {
     let load = draft.state.load_of(name);
+    let running = load.active().collect();
+    without(draft, name, running, load.completing.into_iter().collect());
+}
+
+/// These jobs are no longer on a node.
+pub fn without(draft: &mut Draft<'_>, name: &str, running: Vec<u32>, completing: Vec<u32>) {
     let name = Text::from(name);
-    for id in load.completing.iter() {
-        leaves(draft, *id, &name);
+    for id in completing {
+        leaves(draft, id, &name);
     }
-    for id in load.active() {
+    for id in running {
         let Some(job) = draft.state.job(id).cloned() else { continue };
         fails(draft, &job, &name);
         leaves(draft, id, &name);

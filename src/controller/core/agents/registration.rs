@@ -1,32 +1,37 @@
 //! A node registers: what it has, against what slurm.conf says that it has.
 //!
-//! | what | comes to |
-//! |---|---|
-//! | less than slurm.conf says | INVALID_REG, and DRAIN with Slurm's words, unless out of service |
-//! | a prolog or the environment of a job failed there | DRAIN |
-//! | UNKNOWN, FUTURE | in service |
-//! | DOWN | in service, as ReturnToService says |
-//! | booted since it was last heard of, unless ReturnToService=2 | DOWN, its jobs are lost |
+//! | what | ReturnToService=0 | 1 | 2 |
+//! |---|---|---|---|
+//! | less than slurm.conf says | INVALID_REG, and DRAIN with Slurm's words | the same | it has [the lesser of both](crate::controller::core::size) |
+//! | a prolog or the environment of a job failed there | DRAIN | DRAIN | DRAIN |
+//! | UNKNOWN, FUTURE | in service | in service | in service |
+//! | DOWN, for a reason of the controller's own | stays | in service | in service |
+//! | DOWN, for another reason | stays | stays | in service |
+//! | booted since it was last heard of | DOWN, all its jobs are lost | the jobs from before are lost | as 1 |
 //!
-//! Invariants: flags other than those named stay; a node that has less than it should is never
-//! brought back; every registration is recorded, with when it booted.
+//! Slurm's own brings no node back that has less (2), nor one that was rebooted (1).
+//!
+//! Invariants: flags other than those named stay; a node that has less than it should is brought
+//! back with ReturnToService=2 only; every registration is recorded, with when it booted.
 
-use crate::controller::core::agents::{drain, lost, node_of, reconcile};
+use crate::controller::core::agents::{drain, lost, node_of, reconcile, without};
 use crate::controller::core::draft::Draft;
-use crate::controller::core::{Effect, Outcome, World, known};
+use crate::controller::core::{Effect, Outcome, World, known, size};
 use crate::controller::node::NodeRecord;
-use crate::slurm::conf::{Conf, Node};
+use crate::slurm::conf::Node;
 use crate::slurm::wire::constants::{REGISTRATION_WANTS_TRES, node, rc, tres};
 use crate::slurm::wire::tables::{Registered, Registration, Tres};
 use crate::slurm::wire::{Message, Text, Time, Unset};
 use std::cmp::max;
+use std::collections::BTreeSet;
 
 /// In a registration: the prolog of a job failed.
 const PROLOG_FAILED: u32 = 4022;
 /// In a registration: the environment of a job could not be made.
 const ENVIRONMENT_FAILED: u32 = 4014;
-/// The only reason with which ReturnToService=1 brings a node back.
+/// The reason of a node that was silent for SlurmdTimeout.
 pub const NOT_RESPONDING: &str = "Not responding";
+/// The reason of a node that booted unexpectedly.
 const REBOOTED: &str = "Node unexpectedly rebooted";
 
 /// What the agent is told. A refusal would make it register again and again; without the list of
@@ -49,6 +54,7 @@ pub fn register(world: World<'_>, registration: &Registration, heard: i64) -> Ou
             let heard = max(heard, known(world.state, of).registered.0);
             reconcile::jobs(&mut draft, of, registration);
             specification(&mut draft, of, registration, heard);
+            size::tell(&mut draft, of);
         }
         None => draft.note(format!(
             "node {name} registers, and slurm.conf does not have it; next: add its NodeName line, \
@@ -66,8 +72,8 @@ fn specification(draft: &mut Draft<'_>, of: &Node, registration: &Registration, 
     if before & node::NO_RESPOND != 0 {
         draft.note(format!("node {} responds again", of.name));
     }
-    let lacks = lacks(draft.conf, of, registration);
-    if !lacks.is_empty() {
+    let lacks = size::lacks(draft.conf, of, &record);
+    if !lacks.is_empty() && !size::may_shrink(draft.conf) {
         let lacks = lacks.join(", ");
         record.state |= node::INVALID_REGISTRATION;
         draft.note(format!("node {} has less than slurm.conf says: {lacks}", of.name));
@@ -90,40 +96,60 @@ fn specification(draft: &mut Draft<'_>, of: &Node, registration: &Registration, 
         }
         return draft.node(of, record);
     }
-    in_order(draft, of, record, heard);
+    let rebooted = heard != 0 && record.boot_time.0 > heard;
+    if rebooted {
+        draft.note(format!("node {} has booted since it was last heard of", of.name));
+    }
+    let booted = record.boot_time.0;
+    let stays = in_order(draft, of, record, rebooted);
+    if rebooted && stays {
+        let reported: BTreeSet<u32> = registration.steps.iter().map(|step| step.job_id).collect();
+        forgotten(draft, of, booted, &reported);
+    }
 }
 
-/// A node that has all that it should.
-fn in_order(draft: &mut Draft<'_>, of: &Node, mut record: NodeRecord, heard: i64) {
-    let rebooted = heard != 0 && record.boot_time.0 > heard;
+/// A node that has what it must have; whether it is in service, or out of it as before.
+fn in_order(draft: &mut Draft<'_>, of: &Node, mut record: NodeRecord, rebooted: bool) -> bool {
     let to_service = draft.conf.number("ReturnToService");
     match record.state & node::BASE {
         node::UNKNOWN | node::FUTURE => into_service(&mut record),
-        node::DOWN if returns(to_service, &record, rebooted) => {
+        node::DOWN if returns(to_service, &record) => {
             into_service(&mut record);
             draft.note(format!("node {} returned to service", of.name));
         }
-        _ if rebooted && to_service != 2 => {
-            draft.note(format!("node {} has booted since it was last heard of", of.name));
+        _ if rebooted && to_service == 0 => {
             if record.reason.is_empty() || record.reason.bytes() == NOT_RESPONDING.as_bytes() {
                 record.reason = REBOOTED.into();
                 (record.reason_uid, record.reason_time) = (0, Time(draft.now));
             }
             draft.node(of, record);
-            return lost(draft, of);
+            lost(draft, of);
+            return false;
         }
         _ => {}
     }
     draft.node(of, record);
     draft.effect(Effect::Schedule);
+    true
 }
 
-fn returns(to_service: u64, record: &NodeRecord, rebooted: bool) -> bool {
-    match to_service {
-        2 => true,
-        1 => record.reason.bytes() == NOT_RESPONDING.as_bytes() && !rebooted,
-        _ => false,
-    }
+/// Whether a node that is DOWN returns to service when it registers.
+fn returns(to_service: u64, record: &NodeRecord) -> bool {
+    let why = record.reason.bytes();
+    let automatic = [NOT_RESPONDING, REBOOTED].iter().any(|own| why == own.as_bytes());
+    to_service == 2 || to_service == 1 && automatic
+}
+
+/// What ran on a node before it booted is no more, unless the node says otherwise.
+fn forgotten(draft: &mut Draft<'_>, of: &Node, booted: i64, reported: &BTreeSet<u32>) {
+    let load = draft.state.load_of(&of.name);
+    let gone = |draft: &Draft<'_>, id: &u32| {
+        let job = draft.state.job(*id);
+        !reported.contains(id) && job.is_some_and(|job| job.course.start_time.0 < booted)
+    };
+    let running = load.active().filter(|id| gone(draft, id)).collect();
+    let completing = load.completing.into_iter().filter(|id| gone(draft, id)).collect();
+    without(draft, &of.name, running, completing);
 }
 
 /// Back in service: what it was out of service for is forgotten, unless it is on its way out.
@@ -151,51 +177,4 @@ fn describe(record: &mut NodeRecord, registration: &Registration, now: i64) {
     record.threads = registration.threads;
     record.real_memory = registration.real_memory;
     record.tmp_disk = registration.tmp_disk;
-}
-
-/// What it lacks, in Slurm's words.
-fn lacks(conf: &Conf, of: &Node, registration: &Registration) -> Vec<String> {
-    let all = |sockets: u16, cores: u16, threads: u16| {
-        u64::from(sockets) * u64::from(cores) * u64::from(threads)
-    };
-    let mut lacks = Vec::new();
-    if says(conf, "SlurmdParameters", "config_overrides").is_some() {
-        return lacks;
-    }
-    let found = all(registration.sockets, registration.cores, registration.threads);
-    if found < all(of.sockets, of.cores, of.threads) {
-        lacks.push("Low socket*core*thread count".to_owned());
-    }
-    if registration.cpus < of.cpus {
-        lacks.push("Low CPUs".to_owned());
-    }
-    let least = memory_percent(conf);
-    // Exact for every memory that there is: far below 2^53 MiB.
-    let percent = registration.real_memory as f64 / of.real_memory.max(1) as f64 * 100.0;
-    if percent < least {
-        let (found, wanted) = (registration.real_memory, of.real_memory);
-        lacks.push(format!(
-            "Low RealMemory (reported:{found} < {least:.2}% of configured:{wanted})"
-        ));
-    }
-    if registration.tmp_disk < of.tmp_disk {
-        lacks.push("Low TmpDisk".to_owned());
-    }
-    lacks
-}
-
-fn memory_percent(conf: &Conf) -> f64 {
-    let set = says(conf, "SlurmctldParameters", "node_reg_mem_percent=");
-    set.and_then(|text| text.parse().ok()).unwrap_or(100.0)
-}
-
-/// What stands behind `word` in a list of a parameter.
-fn says<'a>(conf: &'a Conf, parameter: &str, word: &str) -> Option<&'a str> {
-    let list = conf.text(parameter)?;
-    let parts = list.split(',').map(str::trim);
-    let mut found = parts.filter_map(|part| {
-        let begin = part.get(..word.len())?;
-        begin.eq_ignore_ascii_case(word).then(|| &part[word.len()..])
-    });
-    found.next()
 }

@@ -29,6 +29,8 @@ const DUPLICATE: u32 = 2019;
 const PROLOG_FAILED: u32 = 4022;
 /// From an agent: the job was over anyway, which is no error.
 const OVER: [u32; 3] = [rc::AGENT_NOT_RUNNING, rc::ALREADY_DONE, rc::AGENT_REVOKED];
+/// Why a node is drained whose agent refuses this controller's epoch.
+const LATER_CONTROLLER: &str = "Its agent has obeyed a later controller, see its log";
 /// From an agent: errors that are not the node's. A reply that was not read, no such user, user or
 /// group unknown, a frequency of accounting.
 const NOT_THE_NODES: [u32; 5] = [1002, rc::USER, 4005, 4006, 4003];
@@ -171,6 +173,10 @@ pub fn launched(world: World<'_>, id: u32, launch: u32, node: &Text, code: Optio
         Some(PROLOG_FAILED) => {
             drain_node(&mut draft, &name, "Prolog/Epilog failure");
             draft.job(ending::requeue_or_hold(world, &job));
+        }
+        Some(rc::STANDBY) => {
+            drain_node(&mut draft, &name, LATER_CONTROLLER);
+            draft.job(ending::take_back(world, &job));
         }
         Some(code) => {
             draft.note(format!("node {name} refuses job {id} with code {code}: it waits again"));

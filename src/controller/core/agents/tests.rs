@@ -3,7 +3,7 @@
 
 use crate::base::Local;
 use crate::controller::core::{
-    Command, Effect, Ending, INVALID_NODE_STATE, Outcome, Start, Who, World, apply, known,
+    Command, Effect, Ending, INVALID_NODE_STATE, Outcome, Start, Who, World, apply, known, size,
 };
 use crate::controller::job::{Course, Job, Share, unbegun};
 use crate::controller::node::NodeRecord;
@@ -180,19 +180,24 @@ fn a_failed_prolog_drains_the_node_and_an_unknown_node_changes_nothing() {
     assert_eq!((outcome.changes.len(), outcome.reply), (0, Message::code(rc::OK)));
 }
 
-/// ReturnToService, state and reason before, whether it booted since it was heard of; back?
+/// The seed's table. ReturnToService, state and reason before, whether it booted since it was heard
+/// of; back?
 #[test]
-fn a_node_returns_to_service_as_return_to_service_says() {
+fn return_to_service_0_stays_down_1_returns_with_all_of_it_2_returns_with_any() {
     const DRAINED: u32 = node::DOWN | node::DRAIN;
     for (value, before, why, rebooted, after) in [
         (0, node::DOWN, "Not responding", false, node::DOWN),
         (1, node::DOWN, "Not responding", false, node::IDLE),
-        (1, node::DOWN, "Not responding", true, node::DOWN),
+        (1, node::DOWN, "Not responding", true, node::IDLE),
+        (1, node::DOWN, "Node unexpectedly rebooted", false, node::IDLE),
         (1, node::DOWN, "fan", false, node::DOWN),
+        (1, node::DOWN, "fan", true, node::DOWN),
+        (0, node::DOWN, "Not responding", true, node::DOWN),
+        (0, node::DOWN, "fan", true, node::DOWN),
         (2, node::DOWN, "fan", false, node::IDLE),
         (2, node::DOWN, "fan", true, node::IDLE),
         (2, DRAINED, "fan", false, node::IDLE | node::DRAIN),
-        (1, node::IDLE, "", true, node::DOWN),
+        (1, node::IDLE, "", true, node::IDLE),
         (0, node::IDLE, "", true, node::DOWN),
         (2, node::IDLE, "", true, node::IDLE),
     ] {
@@ -204,9 +209,66 @@ fn a_node_returns_to_service_as_return_to_service_says() {
         let record = lab.node("n1");
         let row = (value, before, why, rebooted);
         assert_eq!(record.state, after, "{row:?}");
-        let now_rebooted = rebooted && after == node::DOWN && why != "fan";
+        let now_rebooted = rebooted && value == 0 && why != "fan";
         assert_eq!(record.reason.lossy() == "Node unexpectedly rebooted", now_rebooted, "{row:?}");
         assert_eq!(record.reason.is_empty(), after == node::IDLE, "{row:?}");
+    }
+}
+
+/// Slurm's own calls it invalid with every value.
+#[test]
+fn with_return_to_service_2_a_node_with_less_works_with_what_it_has_until_all_is_back() {
+    let poor = || Registration { cpus: 2, sockets: 2, real_memory: 50, ..registration("n1", &[]) };
+    for value in [0, 1] {
+        let mut lab = Lab::new(&format!("ReturnToService={value}"));
+        lab.is("n1", node::DOWN, "Not responding");
+        lab.does(&registers(poor(), 0));
+        assert_eq!(lab.node("n1").state, node::DOWN | node::INVALID_REGISTRATION, "{value}");
+    }
+    let mut lab = Lab::new("ReturnToService=2").running(1, 0, "n1");
+    lab.does(&start(2, "n1", 2));
+    let size = |lab: &Lab| {
+        let of = &lab.conf.nodes[0];
+        let record = lab.node("n1");
+        let node = size::now(&lab.conf, of, &record);
+        (record.state, node.cpus, node.real_memory)
+    };
+    assert_eq!(size(&lab), (node::IDLE, 4, 100), "before it ever registered");
+    let reports = Registration { steps: registration("n1", &[1]).steps, ..poor() };
+    let outcome = lab.asks(&registers(reports.clone(), 0));
+    let notes: String = outcome
+        .effects
+        .iter()
+        .filter_map(|e| if let Effect::Note(n) = e { Some(&**n) } else { None })
+        .collect();
+    assert!(notes.contains("is used so (2 CPUs, 50 MiB)"), "{notes}");
+    lab.does(&registers(reports, 0));
+    assert_eq!(size(&lab), (node::IDLE, 2, 50), "the lesser of both");
+    assert!(lab.job(1).is_active(), "what runs goes on");
+    lab.is("n1", node::DOWN, "fan");
+    let more = Registration { cpus: 8, sockets: 8, ..registration("n1", &[1]) };
+    lab.does(&registers(more, 0));
+    assert_eq!(size(&lab), (node::IDLE, 4, 100), "never more than slurm.conf says");
+}
+
+/// Boots at 5,000; was heard of before that.
+#[test]
+fn what_ran_before_a_reboot_is_lost_at_once_and_what_began_since_is_not() {
+    for (value, back) in [(0, node::DOWN), (1, node::IDLE), (2, node::IDLE)] {
+        let mut lab = Lab::new(&format!("ReturnToService={value}")).pending(2, 1).pending(3, 0);
+        lab.now = 4_000;
+        lab = lab.running(1, 0, "n1");
+        lab.does(&start(2, "n1", 1));
+        for id in [1, 2] {
+            lab.does(&launched(id, lab.job(id).course.launches, "n1", Some(0)));
+        }
+        lab.now = 10_000;
+        lab.does(&start(3, "n1", 2));
+        lab.does(&registers(registration("n1", &[]), 4_500));
+        assert_eq!(lab.node("n1").state, back, "{value}");
+        assert_eq!(lab.job(1).base(), state::NODE_FAIL, "{value}");
+        assert!(lab.job(2).is_pending() && lab.job(2).course.restart_cnt == 1, "{value}");
+        assert_eq!(lab.job(3).is_active(), value != 0, "{value}: it began after that");
     }
 }
 
@@ -302,6 +364,13 @@ fn a_launch_that_nobody_confirmed_is_made_up_for_only_when_the_node_has_shown_th
     lab.does(&launched(1, 1, "n1", None));
     assert_eq!(lab.job(1).course.state, state::PENDING);
     assert_eq!(lab.job(1).course.restart_cnt, 0);
+    // Refused by an agent that obeys another controller: it takes no job of this one.
+    let mut lab = Lab::new("").running(1, 0, "n1");
+    lab.does(&launched(1, 1, "n1", Some(rc::STANDBY)));
+    let course = &lab.job(1).course;
+    assert_eq!((course.state, course.restart_cnt), (state::PENDING, 0));
+    assert_eq!(lab.node("n1").state & node::DRAIN, node::DRAIN);
+    assert!(lab.node("n1").reason.lossy().contains("a later controller"));
     // Confirmed by its answer, by a registration.
     for by_answer in [true, false] {
         let mut lab = Lab::new("").running(1, 0, "n1");

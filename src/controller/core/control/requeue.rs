@@ -87,7 +87,10 @@ fn hold(job: &mut Job, flags: u32) {
         job.course.state_desc = "job requeued in special exit state".into();
     }
     if flags & job::REQUEUE_HOLD != 0 {
-        job.course.state_desc = "job requeued in held state".into();
+        let launch = flags & job::LAUNCH_FAILED != 0;
+        job.course.state_desc =
+            if launch { "launch failed requeued held" } else { "job requeued in held state" }
+                .into();
     }
     if flags & (job::SPECIAL_EXIT | job::REQUEUE_HOLD) != 0 {
         (job.course.reason, job.course.priority) = (reason::HELD_USER, 0);
