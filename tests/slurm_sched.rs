@@ -11,7 +11,7 @@ mod cluster;
 #[path = "programs/mod.rs"]
 mod programs;
 
-use agents::{Slurmd, node_lines, ports_in_a_row, until_node, until_said};
+use agents::{Slurmd, node_lines, node_state, ports_in_a_row, until_node, until_said};
 use cluster::{Controller, Munged};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,16 @@ fn lab_with(
     ours: bool,
     last: &str,
 ) -> Lab {
+    let mut lab = without_agents(dir, program, munged, ours, last);
+    let controller = &lab.controller;
+    let start = |at| Slurmd::start(slurmd, controller, &format!("n{at}"));
+    lab.slurmds = (1..=3).map(start).collect();
+    lab.slurmds.iter().for_each(|slurmd| until_node(controller, &slurmd.name, "idle"));
+    lab
+}
+
+/// A controller for three nodes that nobody has heard of.
+fn without_agents(dir: &Path, program: &Path, munged: &Munged, ours: bool, last: &str) -> Lab {
     let nodes = node_lines(dir, 3, ports_in_a_row(3), NODE);
     let auth_info = format!("AuthInfo=socket={}", munged.socket.display());
     let more = format!("{MORE}{nodes}{last}");
@@ -49,10 +59,7 @@ fn lab_with(
         controller.init();
     }
     controller.start(program);
-    let start = |at| Slurmd::start(slurmd, &controller, &format!("n{at}"));
-    let slurmds: Vec<Slurmd> = (1..=3).map(start).collect();
-    slurmds.iter().for_each(|slurmd| until_node(&controller, &slurmd.name, "idle"));
-    Lab { slurmds, controller }
+    Lab { slurmds: Vec::new(), controller }
 }
 
 /// What `scontrol show job` says in a field; empty: the job is not there, or has none.
@@ -172,7 +179,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// One step: `OPTIONS` of sbatch (one node, where nodes are named and their number is not), `suspend N`, `resume N`, `cancel N`, `starts N`, where N counts
+    /// One step: `STOP N`, `-bCONT N` (the script), `OPTIONS` of sbatch (one node, where nodes are named and their number is not), `suspend N`, `resume N`, `cancel N`, `starts N`, where N counts
     /// the scenario's jobs from 1.
     fn step(&mut self, step: &str) {
         let controller = &self.lab.controller;
@@ -181,6 +188,12 @@ impl Stage<'_> {
         match verb {
             "suspend" | "resume" => {
                 let said = controller.run(&format!("scontrol {verb} {}", job()));
+                assert_eq!(said.code, 0, "{step}: {said:?}");
+            }
+            "STOP" | "CONT" | "-bSTOP" | "-bCONT" => {
+                let batch = if verb.starts_with('-') { "-b" } else { "-Q" };
+                let signal = verb.trim_start_matches("-b");
+                let said = controller.run(&format!("scancel {batch} -s {signal} {}", job()));
                 assert_eq!(said.code, 0, "{step}: {said:?}");
             }
             "cancel" => {
@@ -252,8 +265,18 @@ impl Stage<'_> {
             });
         }
         for slurmd in &self.lab.slurmds {
-            until_node(&self.lab.controller, &slurmd.name, "idle");
+            until_said(controller, &format!("{} is idle", slurmd.name), || {
+                self.touch();
+                node_state(controller, &slurmd.name) == "idle"
+            });
         }
+    }
+
+    /// Slurm's own controller works out what is in use of nodes when a node has changed, by whole
+    /// seconds: what changes in the same second is not shown until another change.
+    fn touch(&self) {
+        let said = self.lab.controller.run("scontrol update nodename=n[1-3] comment=x");
+        assert_eq!(said.code, 0, "{said:?}");
     }
 }
 
@@ -267,10 +290,12 @@ fn scenarios(ours: &Lab, theirs: &Lab, all: &[&str]) -> usize {
             // Slurm's backfill comes around every second; ours is part of every pass.
             let [mut is, mut wanted] = [0, 1].map(|at| stages[at].shown());
             for _ in 0..40 {
-                if is == wanted {
+                let moves = is.iter().chain(&wanted).any(|line| line.contains("SIGNALING"));
+                if is == wanted && !moves {
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(100));
+                stages[1].touch();
                 [is, wanted] = [0, 1].map(|at| stages[at].shown());
             }
             steps += 1;
@@ -316,12 +341,28 @@ fn jobs_share_cores_as_the_real_controller_lets_them() {
             "-p force -n 2 -w n1; -p force --exclusive -n 1 -w n1; -p force -w n1 -n 6",
             "-p yes --exclusive -n 1 -w n1; -p yes -s -n 1 -w n1; -p yes -s -n 1",
             "-p force --mem=600 -w n1; -p force --mem=600 -w n1; -p force --mem=300 -w n1",
+            // Over nodes and sockets.
+            "--spread-job -n 3",
+            "--spread-job -n 2 -c 2",
+            "-n 2 -w n1; --spread-job -n 3 -c 2; --spread-job -n 5",
+            "--use-min-nodes -N 1-3 -n 4",
+            "--ntasks-per-socket=1 -n 2",
+            "--ntasks-per-socket=1 -n 3 -c 2",
+            "--ntasks-per-socket=2 -n 3",
+            "--ntasks-per-socket=3 -n 9",
+            "--ntasks-per-socket=2 -n 8 -N 2",
+            "-m plane=2 -n 5 -N 2",
+            "-m plane=3 -n 7 -N 3",
+            "-m plane=2 -n 4 -c 2 -N 2",
             // Users.
             "--uid=nobody --exclusive=user -n 1; -n 1; --uid=nobody -w n1 -n 1; --exclusive=user; \
              --exclusive=user -w n2 -n 1; --uid=nobody -w n2",
             "-p users -n 1; -p users --uid=nobody -n 1; -w n1 --uid=nobody; -w n1; \
              -p users -n 1",
             "--exclusive=mcs -n 1; --uid=nobody -n 1; --exclusive=mcs -n 1",
+            // Stopped by signals they keep both.
+            "-w n1 -n 8; -bSTOP 1; -w n1 -n 2; -bCONT 1; STOP 1; CONT 1; -bSTOP 1; suspend 1; \
+             resume 1",
             // Stopped jobs keep their memory, not their cores.
             "-w n1 -n 8; -w n1 -n 4; suspend 1; starts 2; resume 1; cancel 2; -w n1 -n 2",
             "--exclusive -w n1 --mem=600; suspend 1; -w n1 -n 2 --mem=300; -w n1 --mem=200; \
@@ -362,4 +403,66 @@ fn jobs_share_nodes_as_the_real_controller_lets_them() {
     );
     assert!(steps > 30, "{steps} steps");
     println!("{steps} steps of jobs that share nodes: the same");
+}
+
+#[test]
+fn priorities_are_those_of_the_real_controller() {
+    let test = "priorities_are_those_of_the_real_controller";
+    let Some((real, _, dir, munged)) = programs(test) else { return };
+    // Of the age there is next to nothing yet: Slurm looks at it every five minutes.
+    let weights = "PriorityType=priority/multifactor\nPriorityWeightAge=10\n\
+                   PriorityWeightJobSize=1000\nPriorityWeightPartition=5000\n\
+                   PriorityWeightTRES=CPU=2000,Mem=3000,Node=700,Billing=40\n\
+                   PartitionName=low Nodes=n[1-2] PriorityJobFactor=3\n\
+                   PartitionName=high Nodes=n3 PriorityJobFactor=10 MaxTime=60\n";
+    let mut compared = 0;
+    for (at, more) in [
+        "",
+        "PriorityFavorSmall=YES\n",
+        "PriorityFlags=SMALL_RELATIVE_TO_TIME\n",
+        "PriorityFlags=SMALL_RELATIVE_TO_TIME,NO_NORMAL_PART\nPriorityFavorSmall=YES\n",
+        "PriorityFlags=NO_NORMAL_TRES\n",
+        "PriorityFlags=NO_NORMAL_ALL\n",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let last = format!("{weights}{more}");
+        let place = |name: &str| dir.path().join(format!("{name}{at}"));
+        let ours = without_agents(&place("o"), Path::new(OURS), &munged, true, &last);
+        let theirs = without_agents(&place("t"), &real, &munged, false, &last);
+        let (mut wrong, mut count) = (Vec::new(), 0);
+        for options in [
+            "-n 1",
+            "-n 5 -N 2",
+            "-N 3",
+            "--mem=500",
+            "--mem-per-cpu=100 -n 3",
+            "--mem=0 -N 2",
+            "-p low",
+            "-p low -n 7 -t 10",
+            "-p high -t 30",
+            "--nice=100",
+            "--nice=-50",
+            "--nice=100000",
+            "-t 10 -n 4 -c 2",
+            "--exclusive",
+            "--priority=77",
+        ] {
+            let shown = [&ours, &theirs].map(|lab| {
+                let id = submit(&lab.controller, options, "true");
+                until_said(&lab.controller, &format!("why job {id} waits"), || {
+                    field(&lab.controller, &id, "Reason") != "None"
+                });
+                field(&lab.controller, &id, "Priority")
+            });
+            count += 1;
+            if shown[0] != shown[1] {
+                wrong.push(format!("{more}{options}: {}, and Slurm: {}", shown[0], shown[1]));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        compared += count;
+    }
+    println!("{compared} priorities: the same");
 }

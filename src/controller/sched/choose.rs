@@ -381,6 +381,7 @@ mod tests {
             tasks,
             cpus_per_task: each,
             tasks_per_node: 0,
+            tasks_per_socket: 0,
             cpus_per_core: u32::MAX,
             threads: u32::MAX,
             node_cpus: 1,

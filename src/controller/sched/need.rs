@@ -50,6 +50,8 @@ pub struct Need {
     pub cpus_per_task: u32,
     /// Tasks on each node; 0: it does not say.
     pub tasks_per_node: u32,
+    /// Most tasks on each socket, and the fewest on each node; 0: it does not say.
+    pub tasks_per_socket: u32,
     /// Most CPUs to use of a core.
     pub cpus_per_core: u32,
     /// Threads of a core that it wants; memory for CPUs is for these.
@@ -138,6 +140,7 @@ impl Need {
             tasks,
             cpus_per_task,
             tasks_per_node,
+            tasks_per_socket: number(spec.ntasks_per_socket),
             cpus_per_core: per_core.min(threads),
             threads,
             node_cpus: number(spec.pn_min_cpus),

@@ -12,7 +12,7 @@ use crate::controller::sched::cores::Cores;
 use crate::controller::sched::grid::Room;
 use crate::controller::sched::layout::{Place, Select};
 use crate::controller::sched::need::{Need, Wanted};
-use crate::controller::sched::offer::per_core;
+use crate::controller::sched::offer::{per_core, socket_most};
 
 /// One node of those that were chosen.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,9 @@ fn taken(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32, block: bool)
     let wanted = cpus.div_ceil(used);
     let mut sockets = Sockets::of(select, place, room);
     let mut cores = Cores::none(place.cores);
-    if !block && need.cpus_per_task > 1 {
+    if need.tasks_per_socket > 0 {
+        sockets.limit(socket_most(need, place), wanted);
+    } else if !block && need.cpus_per_task > 1 {
         sockets.pack(need.cpus_per_task.div_ceil(used), wanted, &mut cores);
     }
     sockets.fill(block, wanted, &mut cores);
@@ -185,6 +187,22 @@ impl Sockets {
             sockets.filter(|(free, all)| free.len() < *all).for_each(|(free, _)| free.clear());
         }
         Sockets { per_socket, free }
+    }
+
+    /// No more than so many cores of each socket, and only of so many sockets as it takes, the last
+    /// ones.
+    fn limit(&mut self, most: u32, wanted: u32) {
+        for free in &mut self.free {
+            let kept = free.len().min(most as usize);
+            free.drain(..free.len() - kept);
+        }
+        let mut all: usize = self.free.iter().map(Vec::len).sum();
+        for free in &mut self.free {
+            if all - free.len() >= wanted as usize {
+                all -= free.len();
+                free.clear();
+            }
+        }
     }
 
     /// Tasks of so many cores each, none of them on two sockets.
