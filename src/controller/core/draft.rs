@@ -29,7 +29,9 @@ fn same(a: &Change, b: &Change) -> bool {
     match (a, b) {
         (Change::Node(a, _), Change::Node(b, _)) => a == b,
         (Change::Job(a), Change::Job(b)) => a.id == b.id,
-        (Change::NextId(_), Change::NextId(_)) => true,
+        (Change::NextId(_), Change::NextId(_))
+        | (Change::Unseen(..), Change::Unseen(..))
+        | (Change::Origin(_), Change::Origin(_)) => true,
         _ => false,
     }
 }
