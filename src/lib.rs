@@ -12,6 +12,7 @@ pub mod disk;
 pub mod export;
 pub mod format;
 pub mod log;
+pub mod role;
 pub mod snapshot;
 pub mod store;
 
@@ -23,6 +24,8 @@ pub mod client;
 pub mod controller;
 #[cfg(feature = "cli")]
 pub mod ctl;
+#[cfg(feature = "drill")]
+pub mod drill;
 #[cfg(feature = "slurm")]
 pub mod slurm;
 

@@ -369,3 +369,78 @@ fn slurms_own_slurmctld_ends_at_our_state_and_leaves_every_byte() {
     assert!(said(&refused).contains("Slurm's own slurmctld (clustername)"), "{}", said(&refused));
     assert!(image(&lab.ours.state()) == after);
 }
+
+/// The child of the guard.
+fn serving(guard: Pid) -> Option<Pid> {
+    let guard = guard.as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
+    Pid::from_raw(children.trim().parse().ok()?)
+}
+
+/// Another one than `old` serves; who.
+fn another_serves(lab: &Lab, guard: Pid, old: Pid) -> Pid {
+    until("another one answers", || serving(guard).is_some_and(|new| new != old) && lab.answers());
+    serving(guard).unwrap()
+}
+
+#[test]
+fn a_serving_process_that_hangs_is_killed_and_another_one_takes_its_place() {
+    let lab = lab("SlurmctldTimeout=1\n");
+    let mut running = in_foreground(&lab, &["-c"]);
+    lab.drain("n1");
+    let guard = Pid::from_child(&running.0);
+    assert_eq!(lab.pid(), Some(guard));
+    let first = serving(guard).unwrap();
+    let holds = |pid: Pid| {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
+        let links = fds.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+        links.map(|link| link.display().to_string()).collect::<Vec<_>>()
+    };
+    let state = lab.ours.state().canonicalize().unwrap().display().to_string();
+    assert!(holds(first).iter().any(|file| file.starts_with(&state)));
+    assert!(!holds(guard).iter().any(|file| file.starts_with(&state)), "no file of the store");
+    let tcp = |pid: Pid| {
+        let port = format!(":{:04X}", lab.ours.port);
+        let read = |of: &str| std::fs::read_to_string(format!("/proc/self/net/{of}"));
+        let all = ["tcp", "tcp6"].map(|of| read(of).unwrap_or_default()).concat();
+        let ours = all.lines().filter(|line| line.contains(&port) && line.contains(" 0A "));
+        let inodes: Vec<String> =
+            ours.filter_map(|line| line.split_whitespace().nth(9).map(str::to_owned)).collect();
+        holds(pid).iter().any(|link| inodes.iter().any(|inode| link.contains(inode.as_str())))
+    };
+    assert!(tcp(first) && !tcp(guard), "the port is the serving process's alone");
+    kill_process(first, Signal::STOP).unwrap();
+    let second = another_serves(&lab, guard, first);
+    assert!(lab.read("log").contains("was silent for"), "{}", lab.read("log"));
+    // -c counted once.
+    assert_eq!(lab.drained(), ["n1"]);
+    kill_process(second, Signal::KILL).unwrap();
+    another_serves(&lab, guard, second);
+    assert_eq!((lab.drained(), lab.pid()), (vec!["n1".to_owned()], Some(guard)));
+    lab.end();
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn nothing_is_left_of_a_guard_that_is_killed_and_the_next_one_starts_at_once() {
+    let lab = lab("");
+    for _ in 0..3 {
+        let mut running = in_foreground(&lab, &[]);
+        let served = serving(Pid::from_child(&running.0)).unwrap();
+        running.0.kill().unwrap();
+        running.0.wait().unwrap();
+        drop(in_foreground(&lab, &[]));
+        until("it is gone", || test_kill_process(served).is_err() || is_zombie(served));
+    }
+}
+
+#[test]
+fn who_wants_no_guard_has_one_process() {
+    let lab = lab("");
+    let own = lab.read("statedir.conf");
+    std::fs::write(lab.file("statedir.conf"), format!("{own}Guard=no\n")).unwrap();
+    let running = in_foreground(&lab, &[]);
+    assert_eq!(serving(Pid::from_child(&running.0)), None);
+    assert_eq!(lab.pid(), Some(Pid::from_child(&running.0)));
+    lab.end();
+}

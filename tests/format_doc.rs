@@ -10,7 +10,7 @@ const DOC: &str = include_str!("../docs/format.md");
 #[test]
 fn every_table_of_the_code_stands_in_the_document() {
     let mut rows = 0;
-    let formats = ["names", "control", "segment", "group", "batch", "snapshot"];
+    let formats = ["names", "control", "segment", "group", "batch", "snapshot", "register"];
     let formats = formats.map(|module| format!("format/{module}"));
     let exports = ["repository", "manifest", "part"].map(|module| format!("export/{module}"));
     let controller = ["node", "job"].map(|module| format!("controller/{module}"));

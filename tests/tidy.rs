@@ -3,23 +3,26 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
     ("log", &["base", "disk", "format"]),
     ("snapshot", &["base", "disk", "format"]),
     ("store", &["base", "disk", "format", "log", "snapshot"]),
+    ("role", &["base", "disk", "format"]),
     // A backup holds a snapshot byte for byte, so that it names its header and its errors.
     ("export", &["base", "disk", "format", "snapshot", "store"]),
     ("slurm", &["base", "disk"]),
     ("agent", &["base", "disk", "slurm"]),
     ("client", &["base", "disk", "slurm"]),
     // Errors of the lower layers are named where a request comes to them.
-    ("controller", &["base", "disk", "format", "slurm", "snapshot", "store"]),
+    ("controller", &["base", "disk", "format", "role", "slurm", "snapshot", "store"]),
+    // The cluster is run as programs; its place is made here.
+    ("drill", &["agent", "slurm", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
     // directories of repositories.
-    ("ctl", &["base", "disk", "export", "format", "snapshot", "store"]),
+    ("ctl", &["base", "disk", "export", "format", "role", "snapshot", "store"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -41,7 +41,7 @@ pub fn sbatch(flags: &Flags) {
     nothing.write_conf(&auth_info, CLUSTER);
     until("the real controller answers", || theirs.run("sinfo").code == 0);
     let all = [(0, "ours", &ours), (1, "null", &nothing), (2, "Slurm's own", &theirs)];
-    let pids = [ours.pid(), process.0.id(), theirs.pid()];
+    let pids = [ours.pid(), process.0.id(), theirs.guard()];
     let compare = |name: &str, submit: &dyn Fn(&Controller) -> usize| {
         println!("{name}: {LOOPS} at a time");
         let mut rates = [const { Vec::new() }; 3];

@@ -263,6 +263,7 @@ fn control() -> Control {
         incarnation: Id([2; 16]),
         epoch: Epoch(1),
         watermark: Lsn(4),
+        shared: false,
         replica: false,
         written: Nanos(5),
         handle: vec![6; 20],

@@ -5,6 +5,8 @@
 //! [`Authority::confirm`] has returned `Ok` after the bytes in question were flushed.
 
 use crate::base::{Epoch, Lsn};
+use std::fmt;
+use std::sync::Arc;
 
 /// What the store is about to make true, and asks leave for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +20,41 @@ pub enum Point {
     Rotate,
     /// Superseded files are about to be deleted.
     Delete,
+    /// The history up to this LSN is sealed, durably, and about to be vouched for and served.
+    Serve(Lsn),
 }
 
-/// The writer's epoch has ended: somebody else may extend the log now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("epoch {own} has ended{}", .current.map_or(String::new(), |e| format!(": {e} reigns")))]
+/// The writer's epoch has ended, or nobody can tell: somebody else may extend the log now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Fenced {
     /// The epoch that asked.
     pub own: Epoch,
     /// The epoch that reigns, where it is known.
     pub current: Option<Epoch>,
+    /// The host that holds it, where that is known; or why nobody can tell.
+    pub by: Option<Arc<str>>,
+}
+
+impl Fenced {
+    /// `own` has ended because `current` reigns.
+    #[must_use]
+    pub fn new(own: Epoch, current: Option<Epoch>) -> Fenced {
+        Fenced { own, current, by: None }
+    }
+}
+
+impl fmt::Display for Fenced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = self.own;
+        match (self.current, &self.by) {
+            (Some(epoch), Some(host)) => {
+                write!(f, "deposed by epoch {epoch} of {host} (own epoch {own})")
+            }
+            (Some(epoch), None) => write!(f, "epoch {own} has ended: {epoch} reigns"),
+            (None, Some(why)) => write!(f, "cannot tell whether epoch {own} still reigns: {why}"),
+            (None, None) => write!(f, "epoch {own} has ended"),
+        }
+    }
 }
 
 /// The right to write one state directory.
@@ -36,6 +63,12 @@ pub trait Authority: Send + Sync {
     /// take 1 + the greatest epoch it has seen (a directory that only this host can write).
     fn epoch(&self) -> Option<Epoch> {
         None
+    }
+
+    /// Whether several hosts may write the directory, each in epochs that a register grants. The
+    /// log is then not locked; what only one writer may touch carries its epoch in its name.
+    fn shared(&self) -> bool {
+        false
     }
 
     /// Whether [`Authority::confirm`] may wait for others: a disk, a peer, a clock. Groups are then

@@ -1,20 +1,24 @@
-//! `slurmctld`: reads the configuration, becomes SlurmUser, opens the state, serves until it is
-//! told to end.
+//! `slurmctld`: reads the configuration, becomes SlurmUser, and starts itself once more: the one is
+//! the guard, the other opens the state, and serves until it is told to end.
 //!
 //! Invariants: what is wrong with the configuration is said where it was started, in the background
 //! too; nothing of the state is opened as root; it says that it is ready when it answers.
 
 mod args;
 mod background;
+mod guard;
 mod notify;
+mod patience;
 mod pid_file;
 mod signals;
 mod user;
+mod word;
 
 use crate::controller::agents;
 use crate::controller::core::Effect;
 use crate::controller::daemon::args::Args;
 use crate::controller::daemon::background::Waiting;
+use crate::controller::daemon::guard::Guard;
 use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
@@ -29,15 +33,19 @@ use crate::slurm::auth::munge::{Info, Munge};
 use crate::slurm::conf::Conf;
 use crate::slurm::conf::own::Own;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// Runs the program; its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let args = match Args::read(args) {
+    let line: Vec<OsString> = args.into_iter().collect();
+    let args = match Args::read(line.iter().cloned()) {
         Ok(args) => args,
         Err((said, false)) => {
             print!("{said}");
@@ -52,8 +60,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         println!("statedir {} (slurmctld, protocol of Slurm 22.05)", env!("CARGO_PKG_VERSION"));
         return 0;
     }
-    match start(&args) {
-        Ok(()) => 0,
+    match start(&args, &line) {
+        Ok(code) => code,
         Err(why) => {
             notify::stopping(&why);
             // The log may go elsewhere, or not be there yet.
@@ -66,7 +74,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn start(args: &Args) -> Result<(), String> {
+fn start(args: &Args, line: &[OsString]) -> Result<u8, String> {
+    if let Some(guard) = args.guard() {
+        notify::adopt(guard).map_err(|error| format!("--guarded: {error}"))?;
+    }
     let path = absolute(args.conf())?;
     let mut conf = Conf::load(&path).map_err(|error| error.to_string())?;
     let own = Own::load_beside(&path).map_err(|error| error.to_string())?;
@@ -79,32 +90,64 @@ fn start(args: &Args) -> Result<(), String> {
         let path = path.display();
         format!("log file {path}: {error}; next: make its folder, or correct its name")
     })?;
-    note_ignored(&conf);
+    if notify::guarded() {
+        let stays = args.foreground();
+        return serving(args, Site { conf, own, host }, None, Waiting::of_guard(stays));
+    }
     if let Some(value) = args.nice() {
         rustix::process::setpriority_process(None, value)
             .map_err(|error| format!("nice value {value}: {error}; next: start it without -n"))?;
     }
+    let line = args.line(line, &path);
     // From here on it is another process.
     let waiting = match args.foreground() {
-        true => Waiting::nobody(),
+        true => Waiting::Nobody,
         false => background::begin().map_err(|error| format!("the background: {error}"))?,
     };
     let pid_path = Path::new(conf.text("SlurmctldPidFile").expect("it has a default"));
-    let mut pid_file = PidFile::open(pid_path, host.slurm_user);
+    let pid_file = PidFile::open(pid_path, host.slurm_user);
     user::become_slurm_user(&user, host.slurm_user)?;
-    let dir = PathBuf::from(conf.text("StateSaveLocation").expect("it has a default"));
     if args.goes() {
-        go(&args.log().path(&conf), &dir);
+        go(&args.log().path(&conf), &home_of(&conf));
     }
+    if own.guard {
+        return Guard { line, conf: path, pid_file, waiting }.run();
+    }
+    serving(args, Site { conf, own, host }, Some(pid_file), waiting)
+}
+
+/// What was read before anything was opened.
+struct Site {
+    conf: Conf,
+    own: Own,
+    host: Host,
+}
+
+fn home_of(conf: &Conf) -> PathBuf {
+    PathBuf::from(conf.text("StateSaveLocation").expect("it has a default"))
+}
+
+/// Serves until the end; the program's exit code.
+fn serving(
+    args: &Args,
+    Site { conf, own, host }: Site,
+    mut pid_file: Option<PidFile>,
+    waiting: Waiting,
+) -> Result<u8, String> {
+    note_ignored(&conf);
+    let dir = home_of(&conf);
     let auth = auth(&conf, &own)?;
     let cluster = conf.text("ClusterName").expect("the file was refused without it");
-    let (store, state) =
-        home::open(&dir, cluster, &own, args.recover()).map_err(|error| error.to_string())?;
-    pid_file.write();
+    let (store, state) = patience::until_free(|| home::open(&dir, cluster, &own, args.recover()))
+        .map_err(|error| error.to_string())?;
+    if let Some(pid_file) = &mut pid_file {
+        pid_file.write();
+    }
     let (first, count) = conf.ports();
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
     tracing::info!("{} nodes, port {first}", conf.nodes.len());
+    let limit = Duration::from_secs(conf.number("SlurmctldTimeout").clamp(1, 65_535));
     let (service, effects) = Service::new(conf, auth, store, state, host)
         .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
@@ -113,13 +156,14 @@ fn start(args: &Args) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("threads: {error}"))?;
-    let end = runtime.block_on(serve(&service, effects, first, count, waiting));
+    let ports = first..=first.saturating_add(count - 1);
+    let end = runtime.block_on(serve(&service, effects, ports, limit, waiting));
     drop(runtime);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
     drop(pid_file);
     match end? {
-        End::Asked => Ok(()),
+        End::Asked => Ok(0),
         End::Failed(why) => Err(why),
     }
 }
@@ -127,14 +171,15 @@ fn start(args: &Args) -> Result<(), String> {
 async fn serve(
     service: &Arc<Service>,
     effects: mpsc::UnboundedReceiver<Effect>,
-    first: u16,
-    count: u16,
+    ports: RangeInclusive<u16>,
+    limit: Duration,
     waiting: Waiting,
 ) -> Result<End, String> {
     // Before anybody can see that it is there, and end it.
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
+    let first = *ports.start();
     let mut listeners = Vec::new();
-    for port in first..=first.saturating_add(count - 1) {
+    for port in ports {
         listeners.push(listen(port).await?);
     }
     service.begin().await;
@@ -143,10 +188,11 @@ async fn serve(
     let beside = [
         tokio::spawn(signals.serve(Arc::clone(service))),
         tokio::spawn(sched::run::run(Arc::clone(service), bell)),
+        tokio::spawn(heartbeat(Arc::clone(service), limit)),
     ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;
-    notify::ready(&format!("in charge, port {first}"));
+    notify::ready(&format!("in charge, port {first}"), limit);
     let end = server::run(Arc::clone(service), listeners).await;
     agents.finish().await;
     notify::stopping(match &end {
@@ -158,6 +204,17 @@ async fn serve(
         let _ = task.await;
     }
     Ok(end)
+}
+
+/// Tells the guard that requests and commands are worked at. A thread that waits for the disk is
+/// no hang: information is given all the same.
+async fn heartbeat(service: Arc<Service>, limit: Duration) {
+    loop {
+        if service.busy() < limit / 2 {
+            notify::alive();
+        }
+        tokio::time::sleep((limit / 10).min(Duration::from_secs(1))).await;
+    }
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, String> {
@@ -178,11 +235,22 @@ fn go(log_file: &Option<PathBuf>, state: &Path) {
 
 /// Both families where the system has them.
 async fn listen(port: u16) -> Result<TcpListener, String> {
-    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(|error| {
-            format!("SlurmctldPort {port}: {error}; next: ss -ltnp 'sport = :{port}'")
-        }),
+    let until = Instant::now() + patience::PATIENCE;
+    loop {
+        let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        };
+        match bound {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                tokio::time::sleep(patience::LOOK).await;
+            }
+            Ok(listener) => return Ok(listener),
+            Err(error) => {
+                let next = format!("next: ss -ltnp 'sport = :{port}'");
+                return Err(format!("SlurmctldPort {port}: {error}; {next}"));
+            }
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The controller: what the cluster is, in the store, and the server around it.
 //!
-//! Today it informs, and it takes the changes of nodes that an operator asks for; jobs are refused.
-//!
 //! - [`core`] decides: `apply(command) → (changes, reply, effects)`, pure.
 //! - `inform` and `config` say what is: pure.
 //! - `pipeline` runs commands and saves them; `flow` puts them off while saves do not get through.
@@ -17,6 +15,7 @@
 //! - Every request gets a reply at once, if only a refusal with Slurm's own code.
 
 pub mod agents;
+mod busy;
 mod config;
 pub mod core;
 pub mod daemon;

@@ -13,6 +13,7 @@
 //!   durable one again, and the next command is tried.
 //! - A save whose fate is unknown ends the controller: nobody in flight is told anything.
 
+use crate::controller::busy::Busy;
 use crate::controller::core::{self, Command, Effect, Outcome, World};
 use crate::controller::flow::{Flow, IN_FLIGHT_MAX};
 use crate::controller::state::{self, Change, State, StateError};
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The code of what was not done, and may be asked for again: EAGAIN. sbatch does so by itself.
@@ -110,6 +111,8 @@ struct Shared {
     working: RwLock<(Arc<Conf>, State)>,
     durable: RwLock<Live>,
     flow: Flow,
+    applying: Busy,
+    concluding: Busy,
     /// A save was refused, and the working state is not the durable one again yet.
     refused: AtomicBool,
     ending: Ending,
@@ -160,6 +163,8 @@ impl Pipeline {
             working: RwLock::new((conf, state)),
             durable: RwLock::new(durable),
             flow: Flow::new(),
+            applying: Busy::default(),
+            concluding: Busy::default(),
             refused: AtomicBool::new(false),
             ending: Ending::new(),
             effects,
@@ -219,6 +224,12 @@ impl Pipeline {
     /// Where the controller's end is told.
     pub fn ending(&self) -> &Ending {
         &self.shared.ending
+    }
+
+    /// How long one command has been worked at: a hang, if it is long. Saves that do not get
+    /// through are none.
+    pub fn busy(&self) -> Duration {
+        self.shared.applying.how_long().max(self.shared.concluding.how_long())
     }
 
     /// The store, for reading.
@@ -310,7 +321,8 @@ impl Applier {
     fn apply(&self, command: &Command, to: oneshot::Sender<Message>) -> Applied {
         let Outcome { changes, reply, effects } = {
             let working = read(&self.shared.working);
-            core::apply(World { conf: &working.0, state: &working.1, now: now() }, command)
+            let world = World { conf: &working.0, state: &working.1, now: now() };
+            self.shared.applying.during(|| core::apply(world, command))
         };
         if changes.is_empty() {
             return Applied { save: None, changes, reply, effects, to };
@@ -388,7 +400,7 @@ impl Concluder {
                 let is_change = !changes.is_empty();
                 assert!(!(refused && is_change), "a save behind a refused one is durable");
                 if is_change {
-                    self.take(changes);
+                    self.shared.concluding.during(|| self.take(changes));
                 }
                 effects.into_iter().for_each(|effect| self.begin(effect));
                 let _ = to.send(reply);

@@ -23,6 +23,7 @@ use crate::slurm::wire::tables::{ControlStatus, Registration, Script};
 use crate::slurm::wire::{Message, Time, Unset};
 use crate::store::Store;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
@@ -137,6 +138,12 @@ impl Service {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.pipeline.store().epoch().0
+    }
+
+    /// How long one command has been worked at.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        self.pipeline.busy()
     }
 
     /// Tells when the controller is to end.

@@ -27,7 +27,11 @@ impl Session {
             }
             OpenError::TooNew { .. } => (Exit::Failed, "statectl --version".to_owned()),
             OpenError::Adoptions => (Exit::Failed, self.next("snapshots")),
-            OpenError::Epoch { .. } | OpenError::Fenced(_) => (Exit::Role, self.next("status")),
+            OpenError::Epoch { .. }
+            | OpenError::Fenced(_)
+            | OpenError::Shared
+            | OpenError::SharedCopy
+            | OpenError::NotShared => (Exit::Role, self.next("status")),
             OpenError::Io { source, .. } => self.refused(source),
         };
         Failure::new(exit, format!("{dir}: {error}"), next)

@@ -75,6 +75,18 @@ pub enum Site {
     ArchiveBody,
     /// Its name.
     ArchiveName,
+    /// A record of the register, before it gets its name.
+    ReignBody,
+    /// Its name: the moment of a claim.
+    ReignName,
+    /// The mark that an epoch has ended.
+    ReignEnd,
+    /// A host's word that it sees a shared directory.
+    HostBody,
+    /// Its name.
+    HostName,
+    /// A heartbeat that admits a host.
+    Beat,
 }
 
 impl Site {
@@ -91,6 +103,16 @@ impl Site {
         Site::Scratch,
         Site::ArchiveBody,
         Site::ArchiveName,
+    ];
+
+    /// Every site of the register of a shared directory.
+    pub const REGISTER: [Site; 6] = [
+        Site::ReignBody,
+        Site::ReignName,
+        Site::ReignEnd,
+        Site::HostBody,
+        Site::HostName,
+        Site::Beat,
     ];
 
     /// Every site of a store.
@@ -160,6 +182,18 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `NotFound`, `AlreadyExists` (for [`Access::Create`]), and those of the file system.
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Whether the name is there: what one look at the directory says, without opening anything.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        match self.open(name, Access::Read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Removes a name. Durable after the next [`Disk::sync_names`]; until then either may be found.
     ///

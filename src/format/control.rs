@@ -7,7 +7,7 @@
 //! | 8 | 2 | version |
 //! | 10 | 2 | zero |
 //! | 12 | 4 | compatible features |
-//! | 16 | 4 | incompatible features |
+//! | 16 | 4 | incompatible features: bit 0, several hosts may write the directory |
 //! | 20 | 4 | zero |
 //! | 24 | 8 | sequence number; the slot is its lowest bit |
 //! | 32 | 16 | cluster |
@@ -39,6 +39,9 @@ pub const HANDLE_MAX: usize = 136;
 
 /// Most adoptions that a directory remembers while files of theirs are in it.
 pub const ANCESTORS_MAX: usize = 64;
+
+/// The incompatible feature of a directory that several hosts may write, as its register says.
+pub const SHARED: u32 = 1;
 
 const HANDLE_AT: usize = 96;
 const ANCESTORS_AT: usize = HANDLE_AT + HANDLE_MAX;
@@ -72,6 +75,9 @@ pub struct Control {
     /// Whether this directory takes its groups from another primary: watermarks inside groups then
     /// speak of the primary's disk, not of this one.
     pub replica: bool,
+    /// Whether several hosts may write this directory: nobody does without the register's leave,
+    /// and each epoch has a control file of its own.
+    pub shared: bool,
     /// When the slot was written, by the clock that stamps files.
     pub written: Nanos,
     /// The kernel's handle of the file that this was written to; empty where there is none.
@@ -97,6 +103,7 @@ impl Control {
         let mut bytes = vec![0; SLOT_LEN];
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..20].copy_from_slice(&(u32::from(self.shared) * SHARED).to_le_bytes());
         bytes[24..32].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[32..48].copy_from_slice(&self.cluster.0);
         bytes[48..64].copy_from_slice(&self.incarnation.0);
@@ -133,7 +140,7 @@ impl Control {
         cursor.u16()?;
         cursor.u32()?;
         let incompat = cursor.u32()?;
-        check_version(version, incompat)?;
+        check_version(version, incompat & !SHARED)?;
         cursor.u32()?;
         let sequence = cursor.u64()?;
         let cluster = Id(cursor.array()?);
@@ -167,6 +174,7 @@ impl Control {
             epoch,
             watermark,
             replica: flags == 1,
+            shared: incompat & SHARED != 0,
             written,
             handle,
             ancestors,
@@ -202,6 +210,7 @@ mod tests {
             epoch: Epoch(3),
             watermark: Lsn(4),
             replica: true,
+            shared: true,
             written: Nanos(5),
             handle: vec![6; 20],
             ancestors: vec![Ancestor { incarnation: Id([7; 16]), last_epoch: Epoch(8) }; 64],

@@ -11,6 +11,7 @@ pub mod control;
 pub mod group;
 pub mod guard;
 pub mod names;
+pub mod register;
 pub mod segment;
 pub mod snapshot;
 
@@ -18,6 +19,7 @@ pub use batch::{Batch, BatchError, Op, Ops};
 pub use control::{Ancestor, Control};
 pub use group::{Group, GroupHeader, Kind, Seal};
 pub use names::{FileName, TagName};
+pub use register::{Beat, End, Host, Member, Reason, Reign};
 pub use segment::SegmentHeader;
 pub use snapshot::{SnapshotFooter, SnapshotHeader};
 

@@ -7,6 +7,10 @@
 //! | `log-EEEEEEEEEE-NNNNNNNNNN` | segment: epoch, ordinal, decimal, at least ten digits |
 //! | `snap-EEEEEEEEEE-LLLLLLLLLLLLLLLLLLLL` | snapshot: epoch, LSN (at least twenty digits) |
 //! | `tag-EEEEEEEEEE-LLLLLLLLLLLLLLLLLLLL-NAME` | that snapshot's second name (a hard link) |
+//! | `CONTROL-EEEEEEEEEE` | shared directory: control file of an epoch, written by its primary only |
+//! | `REIGN-EEEEEEEEEE` | shared directory: the register's record of an epoch |
+//! | `BEAT-EEEEEEEEEE` | shared directory: heartbeat of an epoch's primary |
+//! | `HOST-NAME` | shared directory: a host says that it sees this directory |
 //!
 //! A tagged snapshot stays when the first name goes. Recovery never looks at it.
 //!
@@ -29,6 +33,12 @@ pub enum FileName {
     Control,
     /// The lock file.
     Lock,
+    /// The control file of one epoch of a shared directory.
+    ControlOf(Epoch),
+    /// The register's record of an epoch.
+    Reign(Epoch),
+    /// The heartbeat of an epoch's primary.
+    Beat(Epoch),
     /// A segment of the log.
     Segment(SegmentId),
     /// A snapshot, made by the writer of `epoch`, of the state at `lsn`.
@@ -49,11 +59,14 @@ impl FileName {
             LOCK => FileName::Lock,
             _ => {
                 let (kind, numbers) = name.split_once('-')?;
-                let (epoch, second) = numbers.split_once('-')?;
+                let (epoch, second) = numbers.split_once('-').unwrap_or((numbers, ""));
                 let epoch = Epoch(epoch.parse().ok()?);
                 match kind {
                     "log" => FileName::Segment(SegmentId { epoch, ordinal: second.parse().ok()? }),
                     "snap" => FileName::Snapshot { epoch, lsn: Lsn(second.parse().ok()?) },
+                    "CONTROL" => FileName::ControlOf(epoch),
+                    "REIGN" => FileName::Reign(epoch),
+                    "BEAT" => FileName::Beat(epoch),
                     _ => return None,
                 }
             }
@@ -68,10 +81,35 @@ impl fmt::Display for FileName {
         match self {
             FileName::Control => f.write_str(CONTROL),
             FileName::Lock => f.write_str(LOCK),
+            FileName::ControlOf(epoch) => write!(f, "{CONTROL}-{:010}", epoch.0),
+            FileName::Reign(epoch) => write!(f, "REIGN-{:010}", epoch.0),
+            FileName::Beat(epoch) => write!(f, "BEAT-{:010}", epoch.0),
             FileName::Segment(id) => write!(f, "log-{:010}-{:010}", id.epoch.0, id.ordinal),
             FileName::Snapshot { epoch, lsn } => write!(f, "snap-{:010}-{:020}", epoch.0, lsn.0),
         }
     }
+}
+
+/// Longest name of a host.
+pub const HOST_MAX: usize = 64;
+
+/// Whether a controller's host can be called `name`: letters, digits and `_.-`.
+#[must_use]
+pub fn is_host(name: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    (1..=HOST_MAX).contains(&name.len()) && name.bytes().all(fine)
+}
+
+/// The file in which `host` says that it sees this directory.
+#[must_use]
+pub fn host_file(host: &str) -> String {
+    format!("HOST-{host}")
+}
+
+/// The host whose file is called `file`.
+#[must_use]
+pub fn host_of(file: &str) -> Option<&str> {
+    file.strip_prefix("HOST-").filter(|host| is_host(host))
 }
 
 /// Longest name of a tag.
@@ -121,7 +159,9 @@ mod tests {
     fn names_read_back_and_strangers_are_not_ours() {
         let segment = FileName::Segment(SegmentId { epoch: Epoch(7), ordinal: 12 });
         let snapshot = FileName::Snapshot { epoch: Epoch(u64::MAX), lsn: Lsn(u64::MAX) };
-        for name in [FileName::Control, FileName::Lock, segment, snapshot] {
+        let reign = [FileName::ControlOf, FileName::Reign, FileName::Beat].map(|of| of(Epoch(9)));
+        for name in [FileName::Control, FileName::Lock, segment, snapshot].into_iter().chain(reign)
+        {
             assert_eq!(FileName::parse(&name.to_string()), Some(name));
         }
         assert_eq!(segment.to_string(), "log-0000000007-0000000012");
@@ -137,6 +177,10 @@ mod tests {
             "log-0000000007-",
             "log-00000000070-0000000012",
             "job_state",
+            "REIGN-7",
+            "REIGN-0000000007-",
+            "CONTROL-",
+            "HOST-mgmt01",
         ] {
             assert_eq!(FileName::parse(stranger), None, "{stranger}");
         }
@@ -154,6 +198,14 @@ mod tests {
             assert_eq!(TagName::parse(&stranger), None, "{stranger}");
         }
         assert_eq!(TagName::parse("tag-7-12-x"), None);
+    }
+
+    #[test]
+    fn files_of_hosts_read_back() {
+        assert_eq!(host_of(&host_file("mgmt01.site")), Some("mgmt01.site"));
+        for stranger in ["HOST-", "HOST-a/b", "HOST-a b", "host-a", "REIGN-0000000001"] {
+            assert_eq!(host_of(stranger), None, "{stranger}");
+        }
     }
 
     #[test]

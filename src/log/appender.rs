@@ -119,12 +119,14 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Continues the history that ends at `end` in the fresh segment `active`, as `epoch`.
+    /// Continues the history that ends at `end` in the fresh segment `active`, as `epoch`. Groups
+    /// vouch for saves up to `vouched` at first.
     #[must_use]
     pub fn new(
         epoch: Epoch,
         active: Prepared,
         end: &Position,
+        vouched: Lsn,
         hasher: Option<mpsc::Sender<Job>>,
     ) -> Appender {
         let room = active.capacity;
@@ -134,7 +136,7 @@ impl Appender {
             offset: FIRST_GROUP,
             room,
             lsn: end.lsn,
-            watermark: end.lsn,
+            watermark: vouched,
             time: end.time,
             link: Link::Known(end.chain),
             hasher,

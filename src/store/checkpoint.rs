@@ -124,7 +124,7 @@ impl Inner {
         let written = builder.written();
         let unpublished = builder.finish()?;
         if let Err(fenced) = self.authority.confirm(self.epoch, Point::Publish(plan.lsn)) {
-            self.fence(fenced);
+            self.fence(fenced.clone());
             return Err(fenced.into());
         }
         Ok(Arc::new(unpublished.publish_paced(|read| pace.written(written + read))?))

@@ -2,7 +2,7 @@
 
 use crate::base::{Epoch, Id, Lsn, Nanos};
 use crate::disk::{Access, Disk, File, Site};
-use crate::format::{Ancestor, Control, names};
+use crate::format::{Ancestor, Control, FileName, names};
 use crate::store::doubt;
 use std::io;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ impl ControlFile {
             epoch,
             watermark,
             replica: false,
+            shared: false,
             written: coarse_now(),
             handle: disk.handle(names::CONTROL)?.unwrap_or_default(),
             ancestors: Vec::new(),
@@ -68,6 +69,36 @@ impl ControlFile {
         // A process that was killed before its sync has left that slot in the page cache only. The
         // other one may be written when this one is durable: else a power cut tears both.
         doubt::settle(file.as_ref(), current.offset(), Site::Found)?;
+        Ok(ControlFile { file, current })
+    }
+
+    /// Makes the control file of `epoch` in a shared directory, which `base` says whose it is.
+    /// Nobody but that epoch's primary ever writes it, so that a deposed one destroys nothing.
+    /// `vouched` is what was confirmed before: what recovery found beyond that is nobody's to show
+    /// until this epoch is confirmed, too.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, and others of the file system.
+    pub fn create_of(
+        disk: &dyn Disk,
+        base: &Control,
+        epoch: Epoch,
+        vouched: Lsn,
+    ) -> io::Result<ControlFile> {
+        let file = disk.open(&FileName::ControlOf(epoch).to_string(), Access::Create)?;
+        let current = Control {
+            sequence: 1,
+            epoch,
+            watermark: vouched,
+            replica: false,
+            shared: true,
+            written: coarse_now(),
+            ..base.clone()
+        };
+        let first = Control { sequence: 0, ..current.clone() };
+        file.write_at(&[first.encode(), current.encode()].concat(), 0)?;
+        file.sync(Site::ControlSlot)?;
+        disk.sync_names(Site::ControlName)?;
         Ok(ControlFile { file, current })
     }
 

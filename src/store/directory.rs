@@ -7,13 +7,16 @@ use crate::base::{Epoch, Lsn, Nanos, SegmentId};
 use crate::disk::{Access, Disk, Entry, File};
 use crate::format::snapshot::HEADER_LEN;
 use crate::format::{
-    Control, FileName, FormatError, GroupHeader, Seal, SegmentHeader, SnapshotHeader, TagName,
+    Control, FileName, FormatError, GroupHeader, Host, Seal, SegmentHeader, SnapshotHeader, TagName,
 };
 use crate::format::{control, guard, names};
 use crate::log::{Groups, Proofs};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+
+/// How often a directory is read again in which epochs begin meanwhile.
+const TRIES: usize = 10;
 
 /// The control file as it was found.
 #[derive(Clone, Debug)]
@@ -24,6 +27,21 @@ pub struct ControlFacts {
     pub modified: Nanos,
     /// Whether this is the very file that was written, not a copy; true where nobody can tell.
     pub original: bool,
+}
+
+impl ControlFacts {
+    /// The greatest watermark that it holds.
+    #[must_use]
+    pub fn watermark(&self) -> Lsn {
+        let slots = self.slots.iter().filter_map(|slot| slot.as_ref().ok());
+        slots.map(|slot| slot.watermark).max().unwrap_or_default()
+    }
+
+    /// Whether several hosts may write the directory.
+    #[must_use]
+    pub fn shared(&self) -> bool {
+        self.slots.iter().any(|slot| slot.as_ref().is_ok_and(|slot| slot.shared))
+    }
 }
 
 /// A segment as it was found.
@@ -120,6 +138,8 @@ pub struct TagFacts {
 pub struct Directory {
     /// The control file, if there is one.
     pub control: Option<ControlFacts>,
+    /// The control files of a shared directory's epochs.
+    pub controls: BTreeMap<Epoch, ControlFacts>,
     /// Segments by id.
     pub segments: BTreeMap<SegmentId, SegmentFacts>,
     /// Snapshots by LSN, then epoch, ascending.
@@ -150,19 +170,51 @@ impl Directory {
     }
 
     fn gather(disk: &dyn Disk, segments: bool) -> io::Result<Directory> {
+        let mut found = Directory::gather_once(disk, segments)?;
+        for _ in 0..TRIES {
+            if !found.overtaken(disk)? {
+                break;
+            }
+            found = Directory::gather_once(disk, segments)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether an epoch has begun since the names were listed: its watermark may have been read
+    /// without its seal, and would vouch for what an older epoch left behind that.
+    fn overtaken(&self, disk: &dyn Disk) -> io::Result<bool> {
+        if self.controls.is_empty() {
+            return Ok(false);
+        }
+        let names = disk.list()?.into_iter().filter_map(|entry| FileName::parse(&entry.name));
+        let epochs = names.filter_map(|name| match name {
+            FileName::Segment(id) => Some(id.epoch),
+            _ => None,
+        });
+        Ok(epochs.max() > self.segments.keys().map(|id| id.epoch).max())
+    }
+
+    fn gather_once(disk: &dyn Disk, segments: bool) -> io::Result<Directory> {
         let mut found = Directory {
             control: None,
+            controls: BTreeMap::new(),
             segments: BTreeMap::new(),
             snapshots: Vec::new(),
             tags: Vec::new(),
             strangers: Vec::new(),
         };
+        let mut seen_here = false;
         let mut entries = disk.list()?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         for entry in entries {
             match FileName::parse(&entry.name).filter(|_| entry.regular) {
                 Some(FileName::Control) => found.control = Some(read_control(disk)?),
-                Some(FileName::Lock) => {}
+                Some(FileName::ControlOf(epoch)) => {
+                    if let Some(facts) = read_control_of(disk, epoch)? {
+                        found.controls.insert(epoch, facts);
+                    }
+                }
+                Some(FileName::Lock | FileName::Reign(_) | FileName::Beat(_)) => {}
                 Some(FileName::Segment(id)) if !segments => {
                     found.segments.insert(id, SegmentFacts::listed(id, &entry));
                 }
@@ -198,6 +250,9 @@ impl Directory {
                         }),
                     });
                 }
+                None if entry.regular && names::host_of(&entry.name).is_some() => {
+                    seen_here |= sees_original(disk, &entry.name);
+                }
                 None => match TagName::parse(&entry.name).filter(|_| entry.regular) {
                     Some(tag) => found.tags.extend(look_at_tag(disk, tag, &entry)),
                     None if entry.regular && guards(disk, &entry.name) => {}
@@ -206,6 +261,11 @@ impl Directory {
             }
         }
         found.snapshots.sort_by_key(|snapshot| (snapshot.lsn, snapshot.epoch));
+        if let Some(control) = &mut found.control
+            && control.shared()
+        {
+            control.original |= seen_here;
+        }
         Ok(found)
     }
 
@@ -218,11 +278,13 @@ impl Directory {
     /// The greatest epoch in names and in the control file.
     #[must_use]
     pub fn greatest_epoch(&self) -> Epoch {
-        let slots = self.control.iter().flat_map(|control| &control.slots);
+        let controls = self.control.iter().chain(self.controls.values());
+        let slots = controls.flat_map(|control| &control.slots);
         let slots = slots.filter_map(|slot| slot.as_ref().ok().map(|slot| slot.epoch));
         let segments = self.segments.keys().map(|id| id.epoch);
         let snapshots = self.snapshots.iter().map(|snapshot| snapshot.epoch);
-        slots.chain(segments).chain(snapshots).max().unwrap_or_default()
+        let named = self.controls.keys().copied();
+        slots.chain(segments).chain(snapshots).chain(named).max().unwrap_or_default()
     }
 
     /// The greatest ordinal in names.
@@ -288,8 +350,32 @@ fn guards(disk: &dyn Disk, name: &str) -> bool {
     guard::NAMES.contains(&name) && read().is_ok_and(|len| guard::is_ours(&bytes[..len]))
 }
 
+/// Whether a host's file is the very one that the host has made: where hosts see one file under
+/// different handles, each knows its own.
+fn sees_original(disk: &dyn Disk, name: &str) -> bool {
+    let mut block = [0; BLOCK];
+    let mut read = || {
+        let got = disk.open(name, Access::Read)?.read_at(&mut block, 0)?;
+        let said = Host::decode(&block[..got]).map_err(io::Error::other)?;
+        io::Result::Ok(disk.handle(name)?.is_some_and(|handle| handle == said.member.handle))
+    };
+    read().unwrap_or(false)
+}
+
+/// The control file of an epoch; `None` if it is gone.
+pub(crate) fn read_control_of(disk: &dyn Disk, epoch: Epoch) -> io::Result<Option<ControlFacts>> {
+    match read_slots(disk, &FileName::ControlOf(epoch).to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        facts => facts.map(Some),
+    }
+}
+
 pub(crate) fn read_control(disk: &dyn Disk) -> io::Result<ControlFacts> {
-    let file = disk.open(names::CONTROL, Access::Read)?;
+    read_slots(disk, names::CONTROL)
+}
+
+fn read_slots(disk: &dyn Disk, name: &str) -> io::Result<ControlFacts> {
+    let file = disk.open(name, Access::Read)?;
     let modified = file.modified()?;
     let mut bytes = vec![0; control::FILE_LEN];
     // Each slot by itself: a bad sector under one must not hide the other.
@@ -300,7 +386,7 @@ pub(crate) fn read_control(disk: &dyn Disk) -> io::Result<ControlFacts> {
         }
     }
     let slots = control::slots(&bytes);
-    let handle = disk.handle(names::CONTROL)?;
+    let handle = disk.handle(name)?;
     let original = slots[0].as_ref().is_ok_and(|slot| match &handle {
         Some(handle) => slot.handle.is_empty() || slot.handle == *handle,
         None => true,

@@ -208,6 +208,15 @@ pub enum OpenError {
         /// The greatest one found.
         seen: Epoch,
     },
+    /// Several hosts may write this directory: only its register gives leave to.
+    #[error("the directory is shared between controllers: only the one that reigns writes it")]
+    Shared,
+    /// The directory has no register.
+    #[error("the directory is not shared: it has no register")]
+    NotShared,
+    /// A copy of a shared directory: it belongs to no controller.
+    #[error("this is a copy of a shared directory")]
+    SharedCopy,
     /// Another writer reigns.
     #[error(transparent)]
     Fenced(#[from] Fenced),

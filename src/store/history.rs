@@ -91,7 +91,7 @@ fn below_a_gap(directory: &Directory, at: At, error: OpenError) -> ReadError {
     }
     let seals = Seals::of(directory);
     let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
-    let on_history = sound.filter(|header| seals.holds(header.epoch, header.lsn));
+    let on_history = sound.filter(|header| seals.accepts(header));
     let lsns: Vec<(Lsn, Nanos)> = on_history.map(|header| (header.lsn, header.time)).collect();
     let behind = lsns.iter().copied().find(|(lsn, _)| *lsn > damage.survives);
     match (behind.zip(lsns.last().copied()), at) {

@@ -113,8 +113,8 @@ pub(crate) struct Inner {
     pub counters: Counters,
     /// Slows savers when no snapshot keeps up with them.
     pub throttle: Throttle,
-    /// Held as long as the store is open: nobody else writes here.
-    pub lock: Arc<dyn File>,
+    /// Held as long as the store is open: nobody else writes here. None in a shared directory.
+    pub lock: Option<Arc<dyn File>>,
 }
 
 /// Followers in this process that wait for saves.

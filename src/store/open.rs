@@ -6,10 +6,10 @@
 //! - the epoch is durable in the control file before any file carries it, and the seal of the older
 //!   epochs is durable before anything is served: from then on, bytes behind the seal never count.
 
-use crate::base::{Authority, Epoch, SegmentId};
+use crate::base::{Authority, Epoch, Point, SegmentId};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
-use crate::format::{Ancestor, FileName, Seal, names};
+use crate::format::{Ancestor, Control, FileName, Seal, names};
 use crate::log::{AppendError, Appender, Buffers, prepare};
 use crate::store::commit::{Queue, Signal};
 use crate::store::control::{Adoption, ControlFile, random_id};
@@ -21,8 +21,10 @@ use crate::store::error::OpenError;
 use crate::store::inner::{Counters, Followers, Inner, State, segment_header};
 use crate::store::keeper::{self, Alarm, Bell};
 use crate::store::options::Options;
+use crate::store::reader::is_shared;
 use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
 use crate::store::throttle::Throttle;
+use crate::store::walk::Seals;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock, mpsc};
@@ -44,10 +46,24 @@ pub(crate) fn open(
     check_mode(disk.as_ref())?;
     // Before the lock file is made: looking at an empty directory leaves it empty.
     let seen = Directory::read(disk.as_ref()).map_err(OpenError::io("directory"))?;
-    crate::store::recovery::identify(&seen)?;
-    let lock = lock_directory(disk.as_ref())?;
+    let (control, _) = crate::store::recovery::identify(&seen)?;
+    let lock = lock_for(disk.as_ref(), authority.as_ref(), &control)?;
     let recovered = recover(disk.as_ref(), Target::End, Writer::Opens)?;
     start(disk, options, authority, recovered, lock)
+}
+
+/// The lock that who writes by this authority holds.
+pub(crate) fn lock_for(
+    disk: &dyn Disk,
+    authority: &dyn Authority,
+    control: &Control,
+) -> Result<Option<Arc<dyn File>>, OpenError> {
+    match (authority.shared(), control.shared) {
+        (true, false) => Err(OpenError::NotShared),
+        // No lock: one that a frozen host holds would keep its successor out.
+        (true, true) => Ok(None),
+        (false, _) => lock_directory(disk).map(Some),
+    }
 }
 
 /// Takes a new epoch after what `recovered` found, sealing the history there.
@@ -56,21 +72,33 @@ pub(crate) fn start(
     options: Options,
     authority: Arc<dyn Authority>,
     recovered: Recovered,
-    lock: Arc<dyn File>,
+    lock: Option<Arc<dyn File>>,
 ) -> Result<Opened, OpenError> {
+    let shared = authority.shared();
     let seen = recovered.directory.greatest_epoch();
     let epoch = authority.epoch().unwrap_or(seen.next());
     if epoch <= seen {
         return Err(OpenError::Epoch { granted: epoch, seen });
+    }
+    if shared && recovered.whose == Whose::Copy {
+        return Err(OpenError::SharedCopy);
     }
     let adoption = adoption(disk.as_ref(), &options, &recovered)?;
     let incarnation = adoption.as_ref().map(|adoption| adoption.incarnation);
     let incarnation = incarnation.unwrap_or(recovered.control.incarnation);
     let io = |what: &str| OpenError::io(what.to_owned());
     sync_found(disk.as_ref(), &recovered)?;
-    let mut control =
-        ControlFile::open(disk.as_ref(), recovered.control.clone()).map_err(io(names::CONTROL))?;
-    control.start_epoch(epoch, recovered.end.lsn, adoption).map_err(io(names::CONTROL))?;
+    let (mut control, vouched) = if shared {
+        let vouched = recovered.control.watermark;
+        let made = ControlFile::create_of(disk.as_ref(), &recovered.control, epoch, vouched);
+        (made.map_err(io("control file of the epoch"))?, vouched)
+    } else {
+        let opened = ControlFile::open(disk.as_ref(), recovered.control.clone());
+        let mut control = opened.map_err(io(names::CONTROL))?;
+        control.start_epoch(epoch, recovered.end.lsn, adoption).map_err(io(names::CONTROL))?;
+        // Nobody else writes here: what recovery found is the history.
+        (control, recovered.end.lsn)
+    };
 
     let ordinal = recovered.directory.greatest_ordinal().saturating_add(1);
     let id = SegmentId { epoch, ordinal };
@@ -83,7 +111,7 @@ pub(crate) fn start(
     let (jobs, receiver) = mpsc::channel();
     let hasher = options.background.then_some(jobs);
     let end = recovered.end;
-    let mut appender = Appender::new(epoch, active, &end, hasher.clone());
+    let mut appender = Appender::new(epoch, active, &end, vouched, hasher.clone());
     let first = end.segment.epoch == Epoch(0);
     let seal = Seal {
         segment: end.segment,
@@ -98,6 +126,12 @@ pub(crate) fn start(
             OpenError::Io { what: "segment".to_owned(), source: Arc::new(source) }
         }
     })?;
+    // Whoever claims a later epoch from here on reads this seal, and goes on from it.
+    authority.confirm(epoch, Point::Serve(end.lsn))?;
+    if shared {
+        control.update(|control| control.watermark = end.lsn).map_err(io("control file"))?;
+        forget_controls(disk.as_ref(), &recovered.directory);
+    }
     let position = appender.position();
     let segment_next = (options.segment_min * 2).min(options.segment_max);
     let live_bytes = recovered.view.base.as_ref().map_or(0, |base| base.header().logical_bytes);
@@ -161,13 +195,39 @@ pub(crate) fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), O
     if let Some(base) = &recovered.view.base {
         // Records and footer were flushed before the header was written.
         base.flush().map_err(OpenError::io(base.name()))?;
-        let file = disk.open(base.name(), Access::Write).map_err(OpenError::io(base.name()))?;
-        doubt::settle(file.as_ref(), 0, Site::Found).map_err(OpenError::io(base.name()))?;
+        settle_header(disk, base.name())?;
+    }
+    if let Some(newest) = newer_snapshot(recovered) {
+        settle_header(disk, &newest)?;
     }
     if recovered.whose == Whose::Copy {
         flush_copy(disk, &recovered.directory)?;
     }
     Ok(())
+}
+
+/// The newest snapshot, where the state was put together with an older one: others may be deleted
+/// because of it.
+fn newer_snapshot(recovered: &Recovered) -> Option<String> {
+    let seals = Seals::of(&recovered.directory);
+    let accepted = recovered
+        .directory
+        .snapshots
+        .iter()
+        .filter(|facts| facts.header.as_ref().is_ok_and(|header| seals.accepts(header)));
+    let newest = accepted.max_by_key(|facts| (facts.epoch, facts.lsn))?.name();
+    let base = recovered.view.base.as_ref().map(|base| base.name());
+    (base != Some(newest.as_str())).then_some(newest)
+}
+
+/// A snapshot that is gone was superseded by one that is durable.
+fn settle_header(disk: &dyn Disk, name: &str) -> Result<(), OpenError> {
+    let settled = disk.open(name, Access::Write);
+    let settled = settled.and_then(|file| doubt::settle(file.as_ref(), 0, Site::Found));
+    match settled {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        settled => settled.map_err(OpenError::io(name)),
+    }
 }
 
 /// Copiers do not flush: every file that the history goes through may stand in the page cache only,
@@ -183,12 +243,30 @@ fn flush_copy(disk: &dyn Disk, directory: &Directory) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Removes the control files of older epochs: the newest one vouches for all that they do. Their
+/// writers, if they wake, write what has no name any more.
+fn forget_controls(disk: &dyn Disk, directory: &Directory) {
+    for epoch in directory.controls.keys() {
+        if let Err(error) = disk.remove(&FileName::ControlOf(*epoch).to_string())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, %epoch, "the control file of an older epoch stays");
+        }
+    }
+}
+
 /// Takes the directory's lock, as an open for writing does: nobody writes it while the file is
 /// open.
 ///
 /// # Errors
-/// [`OpenError::Locked`], and others of the file system.
+/// [`OpenError::Locked`], [`OpenError::Shared`], and others of the file system.
 pub fn lock_directory(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
+    let file = take_lock(disk)?;
+    // Looked at under the lock, which whoever makes the directory a shared one takes, too.
+    if is_shared(disk) { Err(OpenError::Shared) } else { Ok(file) }
+}
+
+fn take_lock(disk: &dyn Disk) -> Result<Arc<dyn File>, OpenError> {
     let opened = match disk.open(names::LOCK, Access::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match disk.open(names::LOCK, Access::Create) {

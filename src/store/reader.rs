@@ -7,7 +7,7 @@ use crate::base::{Lsn, SegmentId};
 use crate::disk::{Access, Disk, Real};
 use crate::format::{Control, names};
 use crate::log::{Position, Proofs};
-use crate::store::directory::Directory;
+use crate::store::directory::{Directory, read_control};
 use crate::store::error::{OpenError, ReadError};
 use crate::store::follow::Follower;
 use crate::store::history::{self, At, History};
@@ -145,7 +145,15 @@ impl fmt::Debug for Reader {
 #[must_use]
 pub fn writer_lives(disk: &dyn Disk) -> bool {
     let lock = disk.open(names::LOCK, Access::Read);
-    lock.and_then(|file| file.is_locked()).unwrap_or(false)
+    let locked = lock.and_then(|file| file.is_locked()).unwrap_or(false);
+    // Nobody locks a shared directory: there may be a writer on another host at any time.
+    locked || is_shared(disk)
+}
+
+/// Whether several hosts may write the directory.
+#[must_use]
+pub fn is_shared(disk: &dyn Disk) -> bool {
+    read_control(disk).is_ok_and(|facts| facts.shared())
 }
 
 /// Reads the state; what looks damaged while a writer lives, or comes and goes, is read anew before

@@ -190,7 +190,7 @@ fn cut(disk: &Arc<dyn Disk>, lock: &Arc<dyn File>) -> Result<(), OpenError> {
     let recovered = recover(disk.as_ref(), Target::BeforeDamage, Writer::Opens)?;
     let options = Options::default().without_threads();
     let opened =
-        open::start(Arc::clone(disk), options, Arc::new(Local), recovered, Arc::clone(lock))?;
+        open::start(Arc::clone(disk), options, Arc::new(Local), recovered, Some(Arc::clone(lock)))?;
     // The other slot, too, must no longer vouch for what is behind the seal.
     let mut control = inner::lock(&opened.inner.control);
     control.update(|_| ()).map_err(OpenError::io(names::CONTROL))

@@ -188,7 +188,7 @@ impl Inner {
     }
 
     fn refused(&self, fenced: Fenced) -> io::Error {
-        self.fence(fenced);
+        self.fence(fenced.clone());
         io::Error::other(fenced)
     }
 }

@@ -155,7 +155,14 @@ pub fn usage_on(disk: Arc<dyn Disk>) -> Result<Usage, ReadError> {
                     usage.snapshot_bytes += allocated;
                 }
             }
-            Some(FileName::Control | FileName::Lock) | None => usage.other_bytes += allocated,
+            Some(
+                FileName::Control
+                | FileName::ControlOf(_)
+                | FileName::Reign(_)
+                | FileName::Beat(_)
+                | FileName::Lock,
+            )
+            | None => usage.other_bytes += allocated,
         }
         usage.files.push(FileUsage { name: entry.name, len, allocated });
     }

@@ -6,7 +6,7 @@
 use crate::base::{Chain, Epoch, Lsn, SegmentId};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
-use crate::format::{FormatError, Group, GroupHeader, Seal};
+use crate::format::{FormatError, Group, GroupHeader, Seal, SnapshotHeader};
 use crate::log::{Groups, Position, Stop};
 use crate::store::decision::Stand;
 use crate::store::directory::{Directory, SegmentFacts};
@@ -21,6 +21,7 @@ pub struct Seals {
     next: BTreeMap<(SegmentId, u64), (SegmentId, Seal)>,
     ends: BTreeMap<Epoch, Seal>,
     genesis: Option<SegmentId>,
+    newest: Option<SegmentId>,
 }
 
 impl Seals {
@@ -34,6 +35,7 @@ impl Seals {
             .collect();
         let mut seals = Seals::default();
         let mut at = starts.keys().next_back().copied();
+        seals.newest = at.and_then(|epoch| starts.get(&epoch)).map(|(id, _)| *id);
         while let Some((id, seal)) = at.and_then(|epoch| starts.get(&epoch)) {
             if seal.segment.epoch.0 == 0 {
                 seals.genesis = Some(*id);
@@ -56,6 +58,12 @@ impl Seals {
         self.genesis
     }
 
+    /// The segment that the newest epoch of the history starts in.
+    #[must_use]
+    pub fn newest(&self) -> Option<SegmentId> {
+        self.newest
+    }
+
     /// Where `epoch` was sealed, if it was.
     #[must_use]
     pub fn end_of(&self, epoch: Epoch) -> Option<&Seal> {
@@ -73,6 +81,19 @@ impl Seals {
             .iter()
             .any(|((before, _), (after, _))| before.epoch < epoch && epoch < after.epoch);
         !before && !skipped && self.ends.get(&epoch).is_none_or(|seal| lsn <= seal.lsn)
+    }
+
+    /// Whether a snapshot lies on the history: as [`Seals::holds`], and where its epoch was sealed
+    /// the log goes on from it within the sealed part, with the sealed chain at its end.
+    #[must_use]
+    pub fn accepts(&self, snapshot: &SnapshotHeader) -> bool {
+        let within = |seal: &Seal| {
+            let place = (snapshot.resume, snapshot.resume_offset);
+            place <= (seal.segment, seal.offset)
+                && (snapshot.lsn < seal.lsn || snapshot.chain == seal.chain)
+        };
+        self.holds(snapshot.epoch, snapshot.lsn)
+            && self.ends.get(&snapshot.epoch).is_none_or(within)
     }
 
     fn jump(&self, at: &Position) -> Option<SegmentId> {

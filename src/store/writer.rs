@@ -122,8 +122,11 @@ impl Store {
         options: Options,
         authority: Arc<dyn Authority>,
     ) -> Result<Store, OpenError> {
-        let opened = open::open(disk, options, authority)?;
-        Ok(Store { inner: opened.inner, threads: opened.threads, report: opened.report })
+        open::open(disk, options, authority).map(Store::of)
+    }
+
+    pub(crate) fn of(opened: open::Opened) -> Store {
+        Store { inner: opened.inner, threads: opened.threads, report: opened.report }
     }
 
     /// What recovery passed by when the store was opened.
@@ -329,7 +332,7 @@ impl Store {
         }
         let outcome = self.finish();
         // A follower may keep the rest alive, but not the right to write.
-        outcome.and(self.inner.lock.unlock())
+        outcome.and(self.inner.lock.as_ref().map_or(Ok(()), |lock| lock.unlock()))
     }
 
     fn finish(&mut self) -> io::Result<()> {

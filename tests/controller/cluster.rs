@@ -149,13 +149,28 @@ impl Controller {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
+    /// The process that serves: the one child of its guard.
     pub fn pid(&self) -> u32 {
+        let guard = self.guard();
+        let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children"));
+        children.unwrap().trim().parse().expect("a guard has one child")
+    }
+
+    /// The process that was started.
+    pub fn guard(&self) -> u32 {
         self.process.as_ref().unwrap().0.id()
     }
 
-    /// SIGKILL.
+    /// SIGKILL, to the guard: the serving process dies with it.
     pub fn kill(&mut self) {
+        let guard = self.guard();
+        let children = format!("/proc/{guard}/task/{guard}/children");
+        let serving = std::fs::read_to_string(children).unwrap_or_default();
         drop(self.process.take());
+        // Until the system has taken it apart somebody else may still be connected to its port.
+        if let Ok(serving) = serving.trim().parse::<u32>() {
+            until("the serving process is gone", || is_gone(serving));
+        }
     }
 
     /// SIGTERM; its exit code.
@@ -185,6 +200,13 @@ impl Controller {
         command.uid(65_534).gid(65_534);
         said(command)
     }
+}
+
+/// Whether a process has ended with all its threads, or only waits for somebody to ask how.
+fn is_gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    stat.map_or(true, |stat| stat.contains(") Z ") && threads <= 1)
 }
 
 fn said(mut command: Command) -> Said {

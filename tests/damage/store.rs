@@ -260,7 +260,10 @@ fn spans(image: &Image) -> Vec<Span> {
                 add(DATA_AT..DATA_AT + header.data_len, what);
                 add(header.footer_at()..header.footer_at() + header.footer_len, what);
             }
-            Some(FileName::Lock) | None => {}
+            Some(
+                FileName::Lock | FileName::ControlOf(_) | FileName::Reign(_) | FileName::Beat(_),
+            )
+            | None => {}
         }
     }
     spans

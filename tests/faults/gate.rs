@@ -31,7 +31,7 @@ impl Authority for Refusing {
             return Ok(());
         }
         self.then.lock().unwrap().get_or_insert_with(|| self.disk.image());
-        Err(Fenced { own: epoch, current: Some(epoch.next()) })
+        Err(Fenced::new(epoch, Some(epoch.next())))
     }
 }
 
@@ -230,7 +230,7 @@ impl Authority for Limited {
         let Point::Acknowledge(lsn) = point else { return Ok(()) };
         std::thread::yield_now();
         if lsn >= self.limit {
-            return Err(Fenced { own: epoch, current: None });
+            return Err(Fenced::new(epoch, None));
         }
         let mut confirmed = self.confirmed.lock().unwrap();
         *confirmed = (confirmed.0.max(lsn), confirmed.1 + 1);

@@ -4,8 +4,9 @@ use crate::controller::home::Recover;
 use crate::controller::log::Wish;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
+use rustix::process::Pid;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where slurm.conf is, if nobody says.
 const DEFAULT_CONF: &str = "/etc/slurm/slurm.conf";
@@ -30,6 +31,9 @@ pub struct Args {
     /// The configuration; else $SLURM_CONF, else /etc/slurm/slurm.conf.
     #[arg(short = 'f', value_name = "FILE")]
     conf: Option<PathBuf>,
+    /// The guard that has started this process, and whether it has done so before.
+    #[arg(long, value_name = "PID", hide = true)]
+    guarded: Option<String>,
     /// Print this.
     #[arg(short = 'h', long = "help", action = ArgAction::Help)]
     help: Option<bool>,
@@ -102,9 +106,31 @@ impl Args {
         Wish { foreground: self.foreground, verbose: self.verbose, file: self.log.clone() }
     }
 
-    /// What of the state is to be left out.
+    /// The guard that has started this process.
+    #[must_use]
+    pub fn guard(&self) -> Option<Pid> {
+        let pid = self.guarded.as_ref()?.split(':').next()?;
+        Pid::from_raw(pid.parse().ok()?)
+    }
+
+    /// The command line of the same program, for its guard to complete: with paths that hold
+    /// wherever it runs.
+    #[must_use]
+    pub fn line(&self, started: &[OsString], conf: &Path) -> Vec<OsString> {
+        let mut line = started.to_vec();
+        line.extend(["-f".into(), conf.into()]);
+        if let Some(log) = self.log.as_ref().and_then(|log| std::path::absolute(log).ok()) {
+            line.extend(["-L".into(), log.into()]);
+        }
+        line
+    }
+
+    /// What of the state is to be left out. A start after the first leaves nothing out.
     #[must_use]
     pub fn recover(&self) -> Recover {
+        if self.guarded.as_ref().is_some_and(|guard| guard.ends_with(":again")) {
+            return Recover::default();
+        }
         Recover { clear: self.clear, ignore: self.ignore, forget_partitions: self.partial }
     }
 }
@@ -130,6 +156,14 @@ mod tests {
         assert_eq!(last.conf(), PathBuf::from("/b"));
         assert!(read("slurmctld -R -r").unwrap().recover().forget_partitions);
         assert!(read("slurmctld -Ds").unwrap().goes());
+        let first = read("slurmctld -c --guarded=17").unwrap();
+        assert_eq!((first.guard(), first.recover().clear), (Pid::from_raw(17), true));
+        let again = read("slurmctld -c --guarded=17:again").unwrap();
+        assert_eq!((again.guard(), again.recover().clear), (Pid::from_raw(17), false));
+        let line = read("slurmctld -D -f a.conf -L l").unwrap();
+        let line = line.line(&["slurmctld".into(), "-D".into()], Path::new("/x/a.conf"));
+        assert_eq!(line[..4], ["slurmctld", "-D", "-f", "/x/a.conf"]);
+        assert!(line[4] == "-L" && Path::new(&line[5]).is_absolute());
     }
 
     #[test]

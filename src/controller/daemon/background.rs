@@ -9,15 +9,22 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::exit;
 
-/// The way to whoever waits.
+/// Whoever waits until the controller answers.
 #[derive(Debug)]
-pub struct Waiting(Option<io::PipeWriter>);
+pub enum Waiting {
+    /// Nobody.
+    Nobody,
+    /// The process that was started, at the other end of this.
+    Starter(io::PipeWriter),
+    /// The guard, which tells the others; the standard streams are somebody else's.
+    Guard,
+}
 
 impl Waiting {
-    /// Nobody waits.
+    /// Who waits for a process that has a guard; `stays`: it was started in the foreground.
     #[must_use]
-    pub fn nobody() -> Waiting {
-        Waiting(None)
+    pub fn of_guard(stays: bool) -> Waiting {
+        if stays { Waiting::Nobody } else { Waiting::Guard }
     }
 
     /// The controller answers: whoever waits goes, and so do the standard streams, stderr only if
@@ -26,15 +33,26 @@ impl Waiting {
     /// # Errors
     /// Those of the system.
     pub fn release(self, keep_stderr: bool) -> io::Result<()> {
-        let Some(mut waiting) = self.0 else { return Ok(()) };
-        let null: OwnedFd = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::stdio::dup2_stdin(&null)?;
-        rustix::stdio::dup2_stdout(&null)?;
-        if !keep_stderr {
-            rustix::stdio::dup2_stderr(&null)?;
+        match self {
+            Waiting::Nobody => Ok(()),
+            Waiting::Guard => let_go(keep_stderr),
+            Waiting::Starter(mut waiting) => {
+                let_go(keep_stderr)?;
+                waiting.write_all(&[1])
+            }
         }
-        waiting.write_all(&[1])
     }
+}
+
+/// Lets go of the standard streams of whoever started it.
+fn let_go(keep_stderr: bool) -> io::Result<()> {
+    let null: OwnedFd = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    if !keep_stderr {
+        rustix::stdio::dup2_stderr(&null)?;
+    }
+    Ok(())
 }
 
 /// Goes on in the background; only the program there returns.
@@ -55,7 +73,7 @@ pub fn begin() -> io::Result<Waiting> {
     if fork()? {
         exit(0);
     }
-    Ok(Waiting(Some(writer)))
+    Ok(Waiting::Starter(writer))
 }
 
 /// Whether this is the one that was there before.

@@ -33,8 +33,11 @@ impl PidFile {
         PidFile { open: open.inspect_err(warn).ok(), written: false }
     }
 
-    /// Writes the process's id.
+    /// Writes the process's id, once.
     pub fn write(&mut self) {
+        if self.written {
+            return;
+        }
         let Some((path, file)) = &mut self.open else { return };
         let line = format!("{}\n", std::process::id());
         let written = file.set_len(0).and_then(|()| file.write_all(line.as_bytes()));
@@ -68,6 +71,7 @@ mod tests {
         drop(PidFile::open(&path, own));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "123456789\n");
         let mut file = PidFile::open(&path, own);
+        file.write();
         file.write();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(file);

@@ -16,6 +16,10 @@ use std::io;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Those that Slurm ignores.
+const IGNORED: [Number; 5] =
+    [Number::USR1, Number::QUIT, Number::ALARM, Number::TSTP, Number::XCPU];
+
 /// All that are watched.
 pub struct Signals {
     term: Signal,
@@ -31,8 +35,7 @@ impl Signals {
     /// # Errors
     /// Those of the system.
     pub fn watch() -> io::Result<Signals> {
-        let ignored = [Number::USR1, Number::QUIT, Number::ALARM, Number::TSTP, Number::XCPU];
-        let ignored = ignored.map(|number| signal(SignalKind::from_raw(number.as_raw())));
+        let ignored = IGNORED.map(|number| signal(SignalKind::from_raw(number.as_raw())));
         Ok(Signals {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -63,9 +66,16 @@ impl Signals {
     }
 }
 
+/// The signals that a guard takes, and passes on.
+#[must_use]
+pub fn passed_on() -> Vec<Number> {
+    let acted_on = [Number::TERM, Number::INT, Number::HUP, Number::USR2];
+    [&acted_on[..], &IGNORED, &[Number::CHILD]].concat()
+}
+
 /// As Slurm: of the file, only the log counts. With a mistake in it, the file is opened anew as the
 /// last one said.
-fn follow(path: &std::path::Path) {
+pub fn follow(path: &std::path::Path) {
     match Conf::load(path) {
         Ok(conf) => log::follow(&conf),
         Err(error) => {

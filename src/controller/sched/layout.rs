@@ -78,6 +78,8 @@ pub struct Place {
     pub features: Option<String>,
     /// Cores for jobs.
     pub usable: Cores,
+    /// It has less than slurm.conf says, for now.
+    pub less: bool,
 }
 
 impl Place {
@@ -102,6 +104,7 @@ impl Place {
             weight: node.weight,
             features: node.features.clone(),
             usable,
+            less: false,
         }
     }
 
@@ -122,6 +125,7 @@ impl Place {
 
     /// Only what is there; cores keep their numbers.
     fn shrink(&mut self, less: &Node) {
+        self.less = true;
         let (sockets, per_socket) = (u32::from(less.sockets), u32::from(less.cores));
         self.threads = self.threads.min(u32::from(less.threads)).max(1);
         let cpus = u32::from(less.cpus);

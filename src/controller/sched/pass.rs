@@ -307,13 +307,16 @@ impl<'a> Pass<'a> {
         }
         let mut all = self.empty.clone();
         all.rooms.iter_mut().for_each(|room| room.up = true);
-        if self.fit(shape, terms, bounds, &all, false).is_none() {
+        let members = &self.layout.queues[shape.queue].members;
+        // What a node lacks now it may register with again.
+        let less = |at: usize| self.layout.nodes[at].less;
+        let small = self.fit(shape, terms, bounds, &all, false).is_none();
+        if small && !members.iter().any(|at| less(*at)) {
             return No::because(reason::PARTITION_CONFIG);
         }
-        let members = &self.layout.queues[shape.queue].members;
         let required = &terms[0].required;
         let wanted = if required.is_empty() { members } else { required };
-        let out = wanted.iter().filter(|at| !self.empty.rooms[**at].up);
+        let out = wanted.iter().filter(|at| !self.empty.rooms[**at].up || small && less(**at));
         let names: Vec<_> = out.map(|at| self.layout.nodes[*at].name.lossy()).collect();
         let mut names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         names.sort_unstable_by(|a, b| by_prefix(a, b));

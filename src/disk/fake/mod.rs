@@ -185,6 +185,10 @@ impl Disk for FakeDisk {
         })
     }
 
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        self.call(Call::Look, |state| Ok(state.tree.find(name).is_some()))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.call(Call::Remove, |state| {
             let inode = state.inode(name)?;

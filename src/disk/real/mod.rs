@@ -144,6 +144,16 @@ impl Disk for Real {
         Ok(Arc::new(RealFile::new(fd, self.kind, self.direct.clone())))
     }
 
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        assert_flat(name);
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        match uninterrupted(|| Ok(rustix::fs::statat(&self.dir, name, flags)?)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         assert_flat(name);
         uninterrupted(|| Ok(rustix::fs::unlinkat(&self.dir, name, AtFlags::empty())?))

@@ -4,9 +4,10 @@
 //! | key | value | default |
 //! |---|---|---|
 //! | `AuthKeyFile` | instead of munge: a 0600 file, whose owner alone is served | none |
+//! | `Guard` | whether a second process ends one that hangs, and starts it again: `yes`, `no` | yes |
 //! | `History` | how far back the state can be read, in minutes or as `days-hours` | 1-0 |
 //! | `HistoryRatio` | most room of superseded files, in units of the newest snapshot | 1 |
-//! | `Mode` | `alone`: one controller, on a directory of its own | alone |
+//! | `Mode` | `shared`: several controllers on one directory; `local`: one, on its own | by SlurmctldHost |
 
 use crate::slurm::conf::fields::near;
 use crate::slurm::conf::include::{Statement, collect};
@@ -17,17 +18,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys, in the order of the table.
-pub const KEYS: [&str; 4] = ["AuthKeyFile", "History", "HistoryRatio", "Mode"];
+pub const KEYS: [&str; 5] = ["AuthKeyFile", "Guard", "History", "HistoryRatio", "Mode"];
 
 /// The name of the file.
 pub const NAME: &str = "statedir.conf";
 
 /// How controllers share the state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// There is one.
-    #[default]
-    Alone,
+    /// Several use one directory, which all of them see.
+    Shared,
+    /// There is one, on a directory of its own.
+    Local,
 }
 
 /// A whole statedir.conf.
@@ -35,22 +37,31 @@ pub enum Mode {
 pub struct Own {
     /// Key for credentials, instead of munge.
     pub auth_key_file: Option<PathBuf>,
+    /// Whether a second process looks after the one that serves.
+    pub guard: bool,
     /// How far back the state can be read.
     pub history: Duration,
     /// Most room of superseded files, in units of the newest snapshot.
     pub history_ratio: f64,
-    /// How controllers share the state.
-    pub mode: Mode,
+    /// How controllers share the state; `None`: as many SlurmctldHost suggest.
+    pub mode: Option<Mode>,
 }
 
 impl Default for Own {
     fn default() -> Own {
         let history = Duration::from_secs(24 * 3600);
-        Own { auth_key_file: None, history, history_ratio: 1.0, mode: Mode::Alone }
+        Own { auth_key_file: None, guard: true, history, history_ratio: 1.0, mode: None }
     }
 }
 
 impl Own {
+    /// How `controllers` of them share the state.
+    #[must_use]
+    pub fn mode(&self, controllers: usize) -> Mode {
+        let usual = if controllers > 1 { Mode::Shared } else { Mode::Local };
+        self.mode.unwrap_or(usual)
+    }
+
     /// Reads the statedir.conf beside `slurm_conf`, if there is one.
     ///
     /// # Errors
@@ -102,8 +113,16 @@ impl Own {
                 let ratio = ratio.filter(|ratio| (0.0..=1000.0).contains(ratio));
                 self.history_ratio = ratio.ok_or_else(|| wrong("a number from 0 to 1000"))?;
             }
-            Some("Mode") if pair.value.eq_ignore_ascii_case("alone") => self.mode = Mode::Alone,
-            Some(_) => return Err(wrong("alone")),
+            Some("Guard") => {
+                self.guard = values::flag(&pair.value).map_err(wrong)?;
+            }
+            Some("Mode") if pair.value.eq_ignore_ascii_case("shared") => {
+                self.mode = Some(Mode::Shared);
+            }
+            Some("Mode") if pair.value.eq_ignore_ascii_case("local") => {
+                self.mode = Some(Mode::Local);
+            }
+            Some(_) => return Err(wrong("shared or local")),
             None => {
                 let near = near(&pair.key, &KEYS);
                 let (key, of) = (pair.key.clone(), format!("of {NAME}"));
@@ -127,12 +146,14 @@ mod tests {
     #[test]
     fn every_key_is_read_and_the_file_may_be_missing() {
         assert_eq!(own("").unwrap(), Own::default());
-        let text = "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Alone\n";
+        let text =
+            "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\nGuard=no\n";
         let wanted = Own {
             auth_key_file: Some(PathBuf::from("/etc/key")),
             history: Duration::from_secs(7 * 86_400),
             history_ratio: 2.5,
-            mode: Mode::Alone,
+            guard: false,
+            mode: Some(Mode::Local),
         };
         assert_eq!(own(text).unwrap(), wanted);
         let beside = tempfile::tempdir().unwrap();
@@ -150,14 +171,14 @@ mod tests {
         );
         assert!(said("AuthKeyFile=key").ends_with("AuthKeyFile=key: an absolute path is wanted"));
         assert!(said("HistoryRatio=NaN").contains("a number from 0 to 1000"));
-        assert!(said("Mode=shared").contains("alone is wanted"));
-        assert!(said("Mode=alone History=3").contains("behind another one"));
+        assert!(said("Mode=both").contains("shared or local is wanted"));
+        assert!(said("Mode=local History=3").contains("behind another one"));
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(
-            text in "(AuthKeyFile|History|HistoryRatio|Mode|#|=|[0-9.-]|\n| |é)*",
+            text in "(AuthKeyFile|Guard|History|HistoryRatio|Mode|#|=|[0-9.-]|\n| |é)*",
         ) {
             let _ = own(&text);
         }
