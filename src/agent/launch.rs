@@ -33,8 +33,18 @@ const USER: u32 = 4016;
 /// In amounts of memory: for each CPU.
 const PER_CPU: u64 = 1 << 63;
 
-/// Starts a job; the return code.
-pub fn launch(agent: &Agent, mut launch: Launch) -> u32 {
+/// Starts a job, and answers. That it is started is logged once the answer is on its way: whoever
+/// ends the agent after that line leaves no launch that a controller thinks has failed.
+pub fn launch(agent: &Agent, launch: Launch, answer: impl FnOnce(u32)) {
+    let (id, uid) = (launch.job_id, launch.uid);
+    let code = begin(agent, launch);
+    answer(code);
+    if code == rc::OK {
+        info!("job {id} is started for uid {uid}");
+    }
+}
+
+fn begin(agent: &Agent, mut launch: Launch) -> u32 {
     let (id, setup) = (launch.job_id, agent.setup());
     if !agent.past.obeys(&launch.spank_job_env) {
         error!("job {id}: a launch by a controller that another one has replaced");
@@ -69,11 +79,8 @@ pub fn launch(agent: &Agent, mut launch: Launch) -> u32 {
     }
     let script = std::mem::take(&mut launch.script);
     let brief = brief(&setup, launch, &cred);
-    match begin(agent, id, run, &brief, script.bytes()) {
-        Ok(()) => {
-            info!("job {id} is started for uid {}", brief.launch.uid);
-            rc::OK
-        }
+    match supervise(agent, id, run, &brief, script.bytes()) {
+        Ok(()) => rc::OK,
         Err(why) => {
             error!("job {id} cannot be started: {why}");
             FOLDER
@@ -81,7 +88,7 @@ pub fn launch(agent: &Agent, mut launch: Launch) -> u32 {
     }
 }
 
-fn begin(agent: &Agent, id: u32, run: Run, brief: &Brief, script: &[u8]) -> io::Result<()> {
+fn supervise(agent: &Agent, id: u32, run: Run, brief: &Brief, script: &[u8]) -> io::Result<()> {
     let folder = agent.jobs.folder(id);
     folder.make(brief, script)?;
     let supervised = || {

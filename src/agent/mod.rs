@@ -46,3 +46,4 @@ mod task;
 mod tree;
 
 pub use entry::run;
+pub use tree::groups;

@@ -218,7 +218,7 @@ fn serve(agent: &Arc<Agent>, mut stream: TcpStream) {
         Message::Shutdown(_) => agent.wish(END),
         // The prolog runs with the launch, which follows.
         Message::Prolog(_) => answer(rc::OK),
-        Message::Launch(launch) => answer(launch::launch(agent, *launch)),
+        Message::Launch(launch) => launch::launch(agent, *launch, answer),
         Message::TerminateJob(kill) => ending::end(agent, *kill, Kind::Terminate, answer),
         Message::KillTimeLimit(kill) => ending::end(agent, *kill, Kind::TimeLimit, answer),
         Message::AbortJob(kill) => ending::end(agent, *kill, Kind::Abort, answer),

@@ -29,6 +29,7 @@ mod nodes;
 mod partitions;
 mod purge;
 mod reread;
+pub mod restored;
 pub mod review;
 pub mod signals;
 pub mod size;
@@ -89,6 +90,8 @@ pub enum Command {
     CreatePartition { update: Box<UpdatePartition>, who: Who },
     /// A partition is to go.
     DeletePartition { request: Box<DeletePartition>, who: Who },
+    /// A controller begins, with a store of that incarnation.
+    Begin { incarnation: [u8; 16] },
     /// slurm.conf was read: at the start, or `again`.
     Read { again: bool },
     /// An agent registers. `heard`: when its node was heard of before; 0: never.
@@ -211,6 +214,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::UpdatePartition { update, who } => partitions::update(world, update, who),
         Command::CreatePartition { update, who } => partitions::create(world, update, who),
         Command::DeletePartition { request, who } => partitions::delete(world, request, who),
+        Command::Begin { incarnation } => restored::begin(world, incarnation),
         Command::Read { again } => reread::read(world, *again),
         Command::Register { registration, heard } => agents::register(world, registration, *heard),
         Command::Answered { nodes } => agents::answered(world, nodes),

@@ -34,6 +34,8 @@ enum Entry {
     Node(String),
     Job(u32),
     NextId,
+    Unseen,
+    Origin,
 }
 
 fn entry(change: &Change) -> Option<Entry> {
@@ -41,6 +43,8 @@ fn entry(change: &Change) -> Option<Entry> {
         Change::Node(name, _) => Some(Entry::Node(name.clone())),
         Change::Job(job) => Some(Entry::Job(job.id)),
         Change::NextId(_) => Some(Entry::NextId),
+        Change::Unseen(..) => Some(Entry::Unseen),
+        Change::Origin(_) => Some(Entry::Origin),
         _ => None,
     }
 }

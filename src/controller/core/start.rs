@@ -180,6 +180,7 @@ fn begun(now: i64, job: &Job, start: &Start, minutes: u32) -> Course {
         reason: reason::NONE,
         state_desc: Text::NONE,
         start_time: Time(now),
+        launched: Time(now),
         end_time: Time(end),
         eligible_time: or_now(job.course.eligible_time),
         accrue_time: or_now(job.course.accrue_time),
