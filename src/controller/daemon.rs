@@ -80,9 +80,10 @@ fn start(args: &Args, line: &[OsString]) -> Result<u8, String> {
         notify::adopt(guard).map_err(|error| format!("--guarded: {error}"))?;
     }
     let path = absolute(args.conf())?;
-    let conf = Conf::load(&path).map_err(|error| error.to_string())?;
+    let mut conf = Conf::load(&path).map_err(|error| error.to_string())?;
     let own = Own::load_beside(&path).map_err(|error| error.to_string())?;
     let host = host(&conf)?;
+    conf.slurm_user = host.slurm_user;
     let user = conf.text("SlurmUser").expect("it has a default").to_owned();
     // A log of another user's could not be written later.
     user::may_become(&user, host.slurm_user)?;

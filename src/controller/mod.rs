@@ -25,6 +25,7 @@ pub mod home;
 mod inform;
 pub mod job;
 mod known_users;
+pub mod loading;
 pub mod log;
 pub mod memory;
 mod metrics;

@@ -454,7 +454,8 @@ impl Concluder {
                 Change::Script(..)
                 | Change::ForgetScript(_)
                 | Change::NextId(_)
-                | Change::Unseen(..) => {}
+                | Change::Unseen(..)
+                | Change::Origin(_) => {}
             }
             live.state.take(change);
         }

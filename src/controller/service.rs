@@ -473,8 +473,10 @@ impl Service {
         }
     }
 
-    /// slurm.conf may have changed while nobody was in charge.
+    /// The store may have been restored, and slurm.conf changed, while nobody was in charge.
     pub async fn begin(&self) {
+        let incarnation = self.pipeline.store().incarnation().0;
+        self.pipeline.command(Command::Begin { incarnation }).await;
         self.pipeline.command(Command::Read { again: false }).await;
     }
 
@@ -482,7 +484,7 @@ impl Service {
     pub async fn reconfigure(&self) -> u32 {
         let (old, _) = self.working();
         let path = old.path.clone();
-        let conf = match spawn_blocking(move || Conf::load(&path)).await {
+        let mut conf = match spawn_blocking(move || Conf::load(&path)).await {
             Ok(Ok(conf)) => conf,
             Ok(Err(error)) => {
                 tracing::error!("the old configuration stays: {error}");
@@ -490,6 +492,7 @@ impl Service {
             }
             Err(_) => return UNSPECIFIED,
         };
+        conf.slurm_user = self.host.slurm_user;
         for name in NEED_RESTART {
             if conf.text(name) != old.text(name) {
                 tracing::warn!("{name} has changed; it counts from the next start on");
