@@ -135,7 +135,7 @@ fn serving(
 ) -> Result<u8, String> {
     note_ignored(&conf);
     let dir = home_of(&conf);
-    let auth = auth(&conf, &own)?;
+    let auth = Arc::new(auth(&conf, &own)?);
     let cluster = conf.text("ClusterName").expect("the file was refused without it");
     let (store, state) = patience::until_free(|| home::open(&dir, cluster, &own, args.recover()))
         .map_err(|error| error.to_string())?;
@@ -163,7 +163,7 @@ fn serving(
     drop(pid_file);
     match end? {
         End::Asked => Ok(0),
-        End::Failed(why) => Err(why),
+        End::Failed(why) | End::Deposed(why) => Err(why),
     }
 }
 
@@ -196,7 +196,7 @@ async fn serve(
     agents.finish().await;
     notify::stopping(match &end {
         End::Asked => "stopping",
-        End::Failed(why) => why,
+        End::Failed(why) | End::Deposed(why) => why,
     });
     for task in beside {
         task.abort();
