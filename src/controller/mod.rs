@@ -28,6 +28,7 @@ mod known_users;
 pub mod log;
 pub mod memory;
 pub mod node;
+mod pair;
 pub mod pipeline;
 pub mod sched;
 pub mod server;

@@ -359,7 +359,10 @@ fn judge(auth: &Auth, peer: SocketAddr, bytes: &[u8]) -> Judged {
 }
 
 /// Reads what is left of a refused request, within bounds.
-async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
     let mut left = len.min(DISCARD_MAX);
     let mut scrap = [0; 4096];
     while left > 0 {

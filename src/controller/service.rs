@@ -166,6 +166,12 @@ impl Service {
         self.pipeline.busy()
     }
 
+    /// When it began to be in charge.
+    #[must_use]
+    pub fn started(&self) -> i64 {
+        self.host.started
+    }
+
     /// Tells when the controller is to end.
     #[must_use]
     pub fn ending(&self) -> watch::Receiver<Option<End>> {
