@@ -11,6 +11,7 @@ mod agents;
 #[allow(dead_code, reason = "each test uses its part of the cluster")]
 #[path = "controller/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "each test uses its part")]
 #[path = "durable/judge.rs"]
 mod judge;
 #[path = "failover/lab.rs"]

@@ -140,10 +140,7 @@ impl Begun {
 ///
 /// # Errors
 /// [`Dropped`].
-pub async fn begin(
-    auth: &Arc<Auth>,
-    stream: &mut TcpStream,
-) -> Result<Option<Begun>, Dropped> {
+pub async fn begin(auth: &Arc<Auth>, stream: &mut TcpStream) -> Result<Option<Begun>, Dropped> {
     let begun = timeout(UNKNOWN_TIME, async {
         let mut length = [0; LENGTH_LEN];
         stream.read_exact(&mut length).await?;

@@ -26,6 +26,7 @@ pub struct Lab {
     pub dir: PathBuf,
     pub clients: Controller,
     running: [Option<Process>; 2],
+    marks: [usize; 2],
     pub slurmd: Option<Slurmd>,
     auth: Auth,
     _munged: [Munged; 2],
@@ -61,7 +62,11 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
              SlurmctldPidFile={lab}/{pid}.pid\nAuthInfo=socket={}\n\
              CommunicationParameters=NoCtldInAddrAny\nProctrackType=proctrack/linuxproc\n\
              ReturnToService=2\n{more}\n{nodes}",
-            NAMES[0], ADDRESSES[0], NAMES[1], ADDRESSES[1], socket(at)
+            NAMES[0],
+            ADDRESSES[0],
+            NAMES[1],
+            ADDRESSES[1],
+            socket(at)
         )
     };
     for at in 0..2 {
@@ -78,6 +83,7 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
         dir: clients.dir.clone(),
         clients: clients.beside(),
         running: [None, None],
+        marks: [0, 0],
         slurmd: None,
         auth,
         _munged: mungeds,
@@ -95,6 +101,7 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
 impl Lab {
     /// Starts a controller, with what it says behind what it said before.
     pub fn start(&mut self, at: usize) {
+        self.mark(at);
         let folder = self.dir.join(NAMES[at]);
         let mut log = std::fs::File::options();
         let log = log.append(true).create(true).open(folder.join("log")).unwrap();
@@ -125,8 +132,7 @@ impl Lab {
     }
 
     fn ask(&self, at: usize, message: &Message) -> Option<Message> {
-        let times =
-            Times { connect: Duration::from_secs(1), answer: Duration::from_secs(10) };
+        let times = Times { connect: Duration::from_secs(1), answer: Duration::from_secs(10) };
         call(&self.auth, (ADDRESSES[at], self.clients.port), message, To::Anybody, times).ok()
     }
 
@@ -138,18 +144,17 @@ impl Lab {
         )
     }
 
-    pub fn answers(&self, at: usize) -> bool {
-        self.ask(at, &Message::Ping) == Some(Message::code(0))
+    /// From here on counts what a controller says of being ready.
+    pub fn mark(&mut self, at: usize) {
+        self.marks[at] = self.log(at).len();
     }
 
     /// Waits until a controller is a standby that could take over.
     pub fn until_ready(&self, at: usize) {
         self.wait(&format!("{} is ready", NAMES[at]), || {
-            let log = self.log(at);
+            let log = &self.log(at)[self.marks[at]..];
             let last = log.lines().rev().find(|line| line.contains("ready to take over"));
-            let started = log.rfind("one of 2 controllers");
-            let ready = log.rfind(": ready to take over");
-            ready > started && last.is_some_and(|line| !line.contains("not ready"))
+            last.is_some_and(|line| !line.contains("not ready"))
         });
     }
 

@@ -151,7 +151,9 @@ impl Guard {
             match &ward.again {
                 Some(why) => tracing::debug!("{why}: the serving process begins anew"),
                 None => {
-                    tracing::error!("the serving process has ended ({status}): it is started again");
+                    tracing::error!(
+                        "the serving process has ended ({status}): it is started again"
+                    );
                 }
             }
         }

@@ -3,8 +3,8 @@
 //!
 //! Invariants:
 //! - A frame that a primary which is gone may have executed is served once more only if that does
-//!   it once: who only asks, and what the state itself recognizes (a submission by the digest of its
-//!   credential, what agents report by the job).
+//!   it once: who only asks, and what the state itself recognizes (a submission by the digest of
+//!   its credential, what agents report by the job).
 //! - Whoever has not proved who he is costs what he does at a primary: [`HEAD_MAX`] and a buffer.
 //! - A request is held no longer than MessageTimeout less 2 s; then it gets a code that unmodified
 //!   clients understand.
@@ -121,11 +121,7 @@ async fn give_up(
 }
 
 /// A frame that comes through a standby.
-async fn relayed(
-    pair: &Arc<Pair>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
-) -> Result<(), Dropped> {
+async fn relayed(pair: &Arc<Pair>, mut stream: TcpStream, peer: SocketAddr) -> Result<(), Dropped> {
     let mut epoch = [0; 8];
     timeout(UNKNOWN_TIME, stream.read_exact(&mut epoch)).await??;
     let entered = pair.enter();
@@ -145,10 +141,7 @@ fn is_done_once(kind: u16) -> bool {
     const STEP_DONE: u16 = 5016;
     const BATCH_DONE: u16 = 5018;
     const EPILOG_DONE: u16 = 6012;
-    matches!(
-        kind,
-        REGISTRATION | SUBMIT | STEP_DONE | BATCH_DONE | EPILOG_DONE | 2001..=2099
-    )
+    matches!(kind, REGISTRATION | SUBMIT | STEP_DONE | BATCH_DONE | EPILOG_DONE | 2001..=2099)
 }
 
 #[cfg(test)]

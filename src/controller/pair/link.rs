@@ -71,10 +71,8 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
     let stream = match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            let refused = matches!(
-                error.kind(),
-                ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
-            );
+            let refused =
+                matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
             return if refused { Came::Refused } else { Came::Nothing };
         }
         Err(_) => return Came::Nothing,
@@ -100,7 +98,8 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
     let mut told = None;
     loop {
         let ready = pair.is_ready();
-        if told.replace(ready) != Some(ready) {
+        let claims = pair.claiming.load(Ordering::Acquire);
+        if !claims && told.replace(ready) != Some(ready) {
             let (host, able) = (&pair.hosts[at].name, if ready { "" } else { "not " });
             tracing::info!("standby of {host}, epoch {epoch}: {able}ready to take over");
             if post::say(pair, &mut to, watches(pair)).await.is_err() {

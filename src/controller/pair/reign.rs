@@ -49,7 +49,13 @@ pub fn claim(
     reason: Reason,
 ) -> Result<Opened, (Why, String)> {
     let began = Instant::now();
-    let reigning = register.claim(reason).map_err(|error| {
+    // After what was seen when it was decided to: whoever has claimed meanwhile is left in peace.
+    let sight = pair.sight.borrow().clone();
+    let sight = match sight {
+        Some(sight) => sight,
+        None => register.look().map_err(|error| (Why::Failed, error.to_string()))?,
+    };
+    let reigning = register.claim_after(&sight, reason).map_err(|error| {
         let why = match &error {
             ClaimError::Lost { .. } => Why::Lost,
             ClaimError::Denied(_) => Why::Denied,
@@ -159,8 +165,13 @@ fn beat(
             let beaten = match &mut heart {
                 None => Heart::start(&reigning).map(|started| heart = Some(started)),
                 Some(heart) => heart.beat(0, false).map(|fresh| {
-                    for member in fresh {
-                        tracing::info!("{} sees this directory, too: it may take over", member.host);
+                    let before = &reigning.reign().members;
+                    let is_new = |host: &str| before.iter().all(|known| known.host != host);
+                    for member in fresh.into_iter().filter(|member| is_new(&member.host)) {
+                        tracing::info!(
+                            "{} sees this directory, too: it may take over",
+                            member.host
+                        );
                     }
                 }),
             };

@@ -3,9 +3,7 @@
 use crate::base::Epoch;
 use crate::controller::log;
 use crate::controller::pair::reign::{self, Opened, Reign};
-use crate::controller::pair::{
-    Pair, Stance, door, link, lock, look, program, warm,
-};
+use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, warm};
 use crate::controller::service::Service;
 use crate::role::Register;
 use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
@@ -186,7 +184,8 @@ impl Shell {
         let pair = Arc::clone(&self.pair);
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
-        let offered = way.is_some_and(|way| way.send(pair.word(peer::OFFERS, epoch.0, true)).is_ok());
+        let offered =
+            way.is_some_and(|way| way.send(pair.word(peer::OFFERS, epoch.0, true)).is_ok());
         let patience = pair.timeout.max(Duration::from_secs(5));
         tokio::spawn(async move {
             let answer = answers.wait_for(|(of, _)| *of == epoch.0);

@@ -18,9 +18,9 @@ use crate::slurm::wire::limits::SUBMIT_MAX;
 use crate::slurm::wire::tables::{
     AgentLoad, AllocationDone, ArrayErrors, BatchDone, Config, ControlStatus, DeletePartition,
     EpilogDone, InfoRequest, Job, JobDesc, JobRequest, JobTimes, JobsRequest, KillJob, KillRequest,
-    Launch, Listing, Node, NodeRequest, Partition, Peer, Prolog, PrologDone, Registered, Registration,
-    Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step, StepDone,
-    StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition,
+    Launch, Listing, Node, NodeRequest, Partition, Peer, Prolog, PrologDone, Registered,
+    Registration, Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step,
+    StepDone, StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition,
     UserJobsRequest, WillRun,
 };
 
