@@ -78,6 +78,19 @@ pub fn submission() -> Message {
     Message::Submit(Box::new(job()))
 }
 
+/// A submission that is unlike every other.
+pub fn distinct(number: usize) -> Rc<Message> {
+    let submit_line = format!("sbatch -n 1 --comment=case-{number} run-{number}.sh");
+    Rc::new(Message::Submit(Box::new(JobDesc {
+        name: format!("run-{number}").as_str().into(),
+        comment: format!("case-{number}").as_str().into(),
+        submit_line: submit_line.as_str().into(),
+        work_dir: format!("/home/user/project/run-{number}").as_str().into(),
+        std_out: "/home/user/project/out/slurm-%j.out".into(),
+        ..job()
+    })))
+}
+
 /// One request, and its answer.
 pub async fn exchange(auth: &Auth, port: u16, message: &Message) -> io::Result<(Message, usize)> {
     let other = |error: String| io::Error::other(error);
@@ -114,7 +127,7 @@ pub enum Until {
 struct Run {
     auth: Arc<Auth>,
     port: u16,
-    message: Message,
+    message: Box<dyn Fn(usize) -> Rc<Message>>,
     until: Until,
     pace: Option<f64>,
     started: Instant,
@@ -138,8 +151,9 @@ impl Run {
                 let due = self.started + Duration::from_secs_f64(number as f64 / pace);
                 tokio::time::sleep_until(due.into()).await;
             }
+            let message = (self.message)(number);
             let began = Instant::now();
-            let asked = exchange(&self.auth, self.port, &self.message).await;
+            let asked = exchange(&self.auth, self.port, &message).await;
             let (answer, bytes) = asked.expect("it is answered");
             if let Message::ReturnCode(code) = &answer {
                 panic!("refused with {}", code.return_code);
@@ -161,12 +175,25 @@ pub fn run(
     until: Until,
     pace: Option<f64>,
 ) -> Ran {
+    let message = Rc::new(message.clone());
+    run_each(auth, port, move |_| Rc::clone(&message), in_flight, until, pace)
+}
+
+/// The same with a message for each number.
+pub fn run_each(
+    auth: &Arc<Auth>,
+    port: u16,
+    message: impl Fn(usize) -> Rc<Message> + 'static,
+    in_flight: usize,
+    until: Until,
+    pace: Option<f64>,
+) -> Ran {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let started = Instant::now();
     let run = Rc::new(Run {
         auth: Arc::clone(auth),
         port,
-        message: message.clone(),
+        message: Box::new(message),
         until,
         pace,
         started,

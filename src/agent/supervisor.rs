@@ -92,6 +92,9 @@ struct Supervisor {
 impl Supervisor {
     /// `None`: somebody else is the job's supervisor.
     fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
+        // What the agent had open at that moment, such as libmunge's socket, is not the job's.
+        // SAFETY: three numbers; this process has opened nothing yet.
+        unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
         signals::ignore(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE])?;
         let signals = signals::watch(&[libc::SIGCHLD])?;
         let Some(lock) = folder.lock()? else { return Ok(None) };
@@ -128,7 +131,7 @@ impl Supervisor {
             self.orders();
             if !self.forgotten {
                 let user = task::user(&self.brief);
-                login::provide(&mut self.brief.launch, &user);
+                login::provide(&mut self.brief.launch, &user, self.brief.login_s);
                 self.start()?;
             }
         }

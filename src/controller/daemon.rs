@@ -24,6 +24,7 @@ use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::{Asked, Signals};
 use crate::controller::home;
 use crate::controller::log;
+use crate::controller::metrics;
 use crate::controller::sched;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
@@ -80,9 +81,10 @@ fn start(args: &Args, line: &[OsString]) -> Result<u8, String> {
         notify::adopt(guard).map_err(|error| format!("--guarded: {error}"))?;
     }
     let path = absolute(args.conf())?;
-    let conf = Conf::load(&path).map_err(|error| error.to_string())?;
+    let mut conf = Conf::load(&path).map_err(|error| error.to_string())?;
     let own = Own::load_beside(&path).map_err(|error| error.to_string())?;
     let host = host(&conf, args.host())?;
+    conf.slurm_user = host.slurm_user;
     let user = conf.text("SlurmUser").expect("it has a default").to_owned();
     // A log of another user's could not be written later.
     user::may_become(&user, host.slurm_user)?;
@@ -177,7 +179,8 @@ fn serving(
         .build()
         .map_err(|error| format!("threads: {error}"))?;
     let ports = first..=first.saturating_add(count - 1);
-    let end = runtime.block_on(serve(&service, effects, (address, ports), limit, waiting));
+    let metrics = metrics::run(Arc::clone(&service), own.metrics, dir);
+    let end = runtime.block_on(serve(&service, effects, (address, ports), limit, waiting, metrics));
     drop(runtime);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
@@ -194,6 +197,7 @@ async fn serve(
     (address, ports): (Option<String>, RangeInclusive<u16>),
     limit: Duration,
     waiting: Waiting,
+    metrics: impl Future<Output = ()> + Send + 'static,
 ) -> Result<End, String> {
     // Before anybody can see that it is there, and end it.
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
@@ -209,6 +213,7 @@ async fn serve(
         tokio::spawn(obey(Arc::clone(service), signals)),
         tokio::spawn(sched::run::run(Arc::clone(service), bell)),
         tokio::spawn(heartbeat(Arc::clone(service), limit)),
+        tokio::spawn(metrics),
     ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;

@@ -13,6 +13,7 @@ use crate::controller::inform::{self, steps};
 use crate::controller::job::Payload;
 use crate::controller::known_users::KnownUsers;
 use crate::controller::log;
+use crate::controller::metrics::Numbers;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
 use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{self, State, StateError};
@@ -126,6 +127,24 @@ impl Service {
     #[must_use]
     pub fn auth(&self) -> &Arc<Auth> {
         &self.auth
+    }
+
+    /// What is counted while it runs.
+    #[must_use]
+    pub fn numbers(&self) -> &Numbers {
+        self.pipeline.numbers()
+    }
+
+    /// What does not change while it runs.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The store, and whether changes are put off.
+    #[must_use]
+    pub fn health(&self) -> (&Store, bool) {
+        (self.pipeline.store(), self.pipeline.is_stuck())
     }
 
     /// What was last heard of nodes.
@@ -258,6 +277,12 @@ impl Service {
 impl Service {
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
+        let answer = self.answer_to(message, asker).await;
+        self.numbers().note(&answer);
+        answer
+    }
+
+    async fn answer_to(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
         let who = asker.identity;
         match message {
             Message::Ping => code(rc::OK),
@@ -479,8 +504,10 @@ impl Service {
         }
     }
 
-    /// slurm.conf may have changed while nobody was in charge.
+    /// The store may have been restored, and slurm.conf changed, while nobody was in charge.
     pub async fn begin(&self) {
+        let incarnation = self.pipeline.store().incarnation().0;
+        self.pipeline.command(Command::Begin { incarnation }).await;
         self.pipeline.command(Command::Read { again: false }).await;
     }
 
@@ -488,7 +515,7 @@ impl Service {
     pub async fn reconfigure(&self) -> u32 {
         let (old, _) = self.working();
         let path = old.path.clone();
-        let conf = match spawn_blocking(move || Conf::load(&path)).await {
+        let mut conf = match spawn_blocking(move || Conf::load(&path)).await {
             Ok(Ok(conf)) => conf,
             Ok(Err(error)) => {
                 tracing::error!("the old configuration stays: {error}");
@@ -496,6 +523,7 @@ impl Service {
             }
             Err(_) => return UNSPECIFIED,
         };
+        conf.slurm_user = self.host.slurm_user;
         for name in NEED_RESTART {
             if conf.text(name) != old.text(name) {
                 tracing::warn!("{name} has changed; it counts from the next start on");

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+/// How often a directory is read again in which epochs begin meanwhile.
+const TRIES: usize = 10;
+
 /// The control file as it was found.
 #[derive(Clone, Debug)]
 pub struct ControlFacts {
@@ -167,6 +170,31 @@ impl Directory {
     }
 
     fn gather(disk: &dyn Disk, segments: bool) -> io::Result<Directory> {
+        let mut found = Directory::gather_once(disk, segments)?;
+        for _ in 0..TRIES {
+            if !found.overtaken(disk)? {
+                break;
+            }
+            found = Directory::gather_once(disk, segments)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether an epoch has begun since the names were listed: its watermark may have been read
+    /// without its seal, and would vouch for what an older epoch left behind that.
+    fn overtaken(&self, disk: &dyn Disk) -> io::Result<bool> {
+        if self.controls.is_empty() {
+            return Ok(false);
+        }
+        let names = disk.list()?.into_iter().filter_map(|entry| FileName::parse(&entry.name));
+        let epochs = names.filter_map(|name| match name {
+            FileName::Segment(id) => Some(id.epoch),
+            _ => None,
+        });
+        Ok(epochs.max() > self.segments.keys().map(|id| id.epoch).max())
+    }
+
+    fn gather_once(disk: &dyn Disk, segments: bool) -> io::Result<Directory> {
         let mut found = Directory {
             control: None,
             controls: BTreeMap::new(),

@@ -7,8 +7,8 @@
 use crate::base::{Epoch, Lsn, Nanos};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
-use crate::format::{FormatError, Kind, Ops, SnapshotHeader};
-use crate::log::Position;
+use crate::format::{FileName, FormatError, GroupHeader, Kind, Ops, SnapshotHeader};
+use crate::log::{Payload, Position};
 use crate::store::directory::Directory;
 use crate::store::error::ReadError;
 use crate::store::inner::Inner;
@@ -36,11 +36,30 @@ pub struct Saved {
     pub epoch: Epoch,
     /// When its group was put together.
     pub time: Nanos,
-    group: Arc<Vec<u8>>,
-    start: usize,
+    pub(crate) group: Arc<Payload>,
+    pub(crate) start: usize,
 }
 
 impl Saved {
+    /// The saves of a whole group of the log.
+    ///
+    /// # Errors
+    /// [`FormatError`] if its frames do not fit: then somebody wrote them so.
+    pub(crate) fn of(
+        header: &GroupHeader,
+        payload: &Arc<Payload>,
+    ) -> Result<Vec<Saved>, FormatError> {
+        let mut rest: &[u8] = payload;
+        let mut saves = Vec::new();
+        for i in 0..u64::from(header.saves) {
+            let start = payload.len() - rest.len();
+            rest = Ops::split(rest)?.1;
+            let (lsn, group) = (header.first_lsn.plus(i), Arc::clone(payload));
+            saves.push(Saved { lsn, epoch: header.epoch, time: header.time, group, start });
+        }
+        Ok(saves)
+    }
+
     /// What it puts and deletes, in order.
     #[must_use]
     pub fn ops(&self) -> Ops<'_> {
@@ -131,8 +150,15 @@ impl Follower {
                     let next = self.next;
                     inner.followers.wait(left, || inner.commit_lsn() >= next);
                 }
-                // What another process writes is seen by looking.
-                Source::Outside(_) => thread::sleep(POLL.min(left)),
+                // What another process writes is seen by looking. What nobody vouches for may be an
+                // ended epoch's, which goes on writing for as long as it has not noticed.
+                Source::Outside(disk) => {
+                    thread::sleep(POLL.min(left));
+                    let disk = Arc::clone(disk);
+                    if !self.ahead.is_empty() && self.superseded(disk.as_ref())? {
+                        self.reread(disk.as_ref())?;
+                    }
+                }
             }
             if self.ahead.is_empty() || matches!(self.source, Source::Outside(_)) {
                 self.read()?;
@@ -145,7 +171,13 @@ impl Follower {
             Source::Inside(inner) => Ok(inner.commit_lsn()),
             Source::Outside(disk) => {
                 if self.ahead.front().is_some_and(|saved| saved.lsn > self.vouched) {
+                    let disk = Arc::clone(disk);
                     let published = recovery::published(disk.as_ref())?;
+                    // In this order: an epoch's seal is there before its watermark. What was read
+                    // ahead of an older one is dropped before another's watermark speaks of it.
+                    if published > self.vouched && self.superseded(disk.as_ref())? {
+                        self.reread(disk.as_ref())?;
+                    }
                     self.vouched = self.vouched.max(published);
                 }
                 Ok(self.vouched)
@@ -164,8 +196,7 @@ impl Follower {
                 .filter(|there| there.lsn >= self.at.lsn)
                 .find(|there| (there.segment, there.offset) > (self.at.segment, self.at.offset));
             // The log may go on in a file that was not there before.
-            self.directory = Directory::read(disk.as_ref())?;
-            self.seals = Seals::of(&self.directory);
+            self.reread(disk.as_ref())?;
             found = self.read_from(disk.as_ref())?;
             let gone = !self.directory.segments.contains_key(&self.at.segment);
             if !found && gone && self.at.segment.epoch.0 > 0 {
@@ -187,6 +218,31 @@ impl Follower {
         Ok(found)
     }
 
+    /// Reads the directory anew. What was read ahead in an epoch that has ended since may lie
+    /// behind its seal: then it never was, and the way is looked for again from what was handed
+    /// out, which is confirmed.
+    fn reread(&mut self, disk: &dyn Disk) -> Result<(), ReadError> {
+        let before = self.seals.newest();
+        self.directory = Directory::read(disk)?;
+        self.seals = Seals::of(&self.directory);
+        if self.seals.newest() > before && before.is_some() {
+            self.ahead.clear();
+            self.at = start(&self.directory, &self.seals, self.next)?;
+        }
+        Ok(())
+    }
+
+    /// Whether files of a later epoch are there than those that were looked at.
+    fn superseded(&self, disk: &dyn Disk) -> Result<bool, ReadError> {
+        let entries = disk.list()?;
+        let names = entries.iter().filter_map(|entry| FileName::parse(&entry.name));
+        let epochs = names.filter_map(|name| match name {
+            FileName::Segment(id) => Some(id.epoch),
+            _ => None,
+        });
+        Ok(epochs.max() > self.seals.newest().map(|id| id.epoch))
+    }
+
     fn read_from(&mut self, disk: &dyn Disk) -> Result<bool, ReadError> {
         if self.at.segment.epoch.0 == 0 {
             self.at = genesis(&self.seals);
@@ -202,19 +258,9 @@ impl Follower {
             if group.header.kind != Kind::Saves {
                 continue;
             }
-            let payload = Arc::new(group.payload().to_vec());
-            let mut rest: &[u8] = &payload;
-            for i in 0..u64::from(header.saves) {
-                let start = payload.len() - rest.len();
-                let (_, after) = Ops::split(rest).map_err(corrupt)?;
-                rest = after;
-                let lsn = header.first_lsn.plus(i);
-                if lsn >= self.next {
-                    let group = Arc::clone(&payload);
-                    let (epoch, time) = (header.epoch, header.time);
-                    self.ahead.push_back(Saved { lsn, epoch, time, group, start });
-                }
-            }
+            let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
+            let saves = Saved::of(&header, &payload).map_err(corrupt)?;
+            self.ahead.extend(saves.into_iter().filter(|saved| saved.lsn >= self.next));
             read += payload.len();
         }
         self.at = walk.position();
@@ -238,7 +284,7 @@ fn behind(directory: &Directory) -> ReadError {
 }
 
 /// Where the log goes on behind a snapshot.
-fn position_of(header: &SnapshotHeader) -> Position {
+pub(crate) fn position_of(header: &SnapshotHeader) -> Position {
     Position {
         segment: header.resume,
         offset: header.resume_offset,
@@ -249,7 +295,7 @@ fn position_of(header: &SnapshotHeader) -> Position {
 }
 
 /// The sound snapshots that lie on the history, by LSN.
-fn snapshots<'a>(
+pub(crate) fn snapshots<'a>(
     directory: &'a Directory,
     seals: &'a Seals,
 ) -> impl Iterator<Item = &'a SnapshotHeader> {

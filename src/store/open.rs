@@ -9,7 +9,7 @@
 use crate::base::{Authority, Epoch, Point, SegmentId};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
-use crate::format::{Ancestor, FileName, Seal, names};
+use crate::format::{Ancestor, Control, FileName, Seal, names};
 use crate::log::{AppendError, Appender, Buffers, prepare};
 use crate::store::commit::{Queue, Signal};
 use crate::store::control::{Adoption, ControlFile, random_id};
@@ -24,6 +24,7 @@ use crate::store::options::Options;
 use crate::store::reader::is_shared;
 use crate::store::recovery::{Recovered, Report, Target, Writer, recover};
 use crate::store::throttle::Throttle;
+use crate::store::walk::Seals;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock, mpsc};
@@ -46,14 +47,23 @@ pub(crate) fn open(
     // Before the lock file is made: looking at an empty directory leaves it empty.
     let seen = Directory::read(disk.as_ref()).map_err(OpenError::io("directory"))?;
     let (control, _) = crate::store::recovery::identify(&seen)?;
-    let lock = match (authority.shared(), control.shared) {
-        (true, false) => return Err(OpenError::NotShared),
-        // No lock: one that a frozen host holds would keep its successor out.
-        (true, true) => None,
-        (false, _) => Some(lock_directory(disk.as_ref())?),
-    };
+    let lock = lock_for(disk.as_ref(), authority.as_ref(), &control)?;
     let recovered = recover(disk.as_ref(), Target::End, Writer::Opens)?;
     start(disk, options, authority, recovered, lock)
+}
+
+/// The lock that who writes by this authority holds.
+pub(crate) fn lock_for(
+    disk: &dyn Disk,
+    authority: &dyn Authority,
+    control: &Control,
+) -> Result<Option<Arc<dyn File>>, OpenError> {
+    match (authority.shared(), control.shared) {
+        (true, false) => Err(OpenError::NotShared),
+        // No lock: one that a frozen host holds would keep its successor out.
+        (true, true) => Ok(None),
+        (false, _) => lock_directory(disk).map(Some),
+    }
 }
 
 /// Takes a new epoch after what `recovered` found, sealing the history there.
@@ -185,13 +195,39 @@ pub(crate) fn sync_found(disk: &dyn Disk, recovered: &Recovered) -> Result<(), O
     if let Some(base) = &recovered.view.base {
         // Records and footer were flushed before the header was written.
         base.flush().map_err(OpenError::io(base.name()))?;
-        let file = disk.open(base.name(), Access::Write).map_err(OpenError::io(base.name()))?;
-        doubt::settle(file.as_ref(), 0, Site::Found).map_err(OpenError::io(base.name()))?;
+        settle_header(disk, base.name())?;
+    }
+    if let Some(newest) = newer_snapshot(recovered) {
+        settle_header(disk, &newest)?;
     }
     if recovered.whose == Whose::Copy {
         flush_copy(disk, &recovered.directory)?;
     }
     Ok(())
+}
+
+/// The newest snapshot, where the state was put together with an older one: others may be deleted
+/// because of it.
+fn newer_snapshot(recovered: &Recovered) -> Option<String> {
+    let seals = Seals::of(&recovered.directory);
+    let accepted = recovered
+        .directory
+        .snapshots
+        .iter()
+        .filter(|facts| facts.header.as_ref().is_ok_and(|header| seals.accepts(header)));
+    let newest = accepted.max_by_key(|facts| (facts.epoch, facts.lsn))?.name();
+    let base = recovered.view.base.as_ref().map(|base| base.name());
+    (base != Some(newest.as_str())).then_some(newest)
+}
+
+/// A snapshot that is gone was superseded by one that is durable.
+fn settle_header(disk: &dyn Disk, name: &str) -> Result<(), OpenError> {
+    let settled = disk.open(name, Access::Write);
+    let settled = settled.and_then(|file| doubt::settle(file.as_ref(), 0, Site::Found));
+    match settled {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        settled => settled.map_err(OpenError::io(name)),
+    }
 }
 
 /// Copiers do not flush: every file that the history goes through may stand in the page cache only,

@@ -17,6 +17,7 @@ use crate::store::decision::{self, Bound, End, Slots, Stand, Standing, Whose};
 use crate::store::directory::{self, ControlFacts, Directory, SnapshotFacts};
 use crate::store::doubt::{self, Doubt};
 use crate::store::error::{Damage, Evidence, Found, OpenError};
+use crate::store::follow::Saved;
 use crate::store::state::View;
 use crate::store::walk::{Seals, Walk, Walked, genesis};
 use std::io;
@@ -107,8 +108,21 @@ pub struct Recovered {
     pub log_bytes: u64,
     /// A last group that is to be written once more before anything is built on it.
     pub(crate) doubt: Option<Doubt>,
+    /// The saves behind the state that recovery went on from, where it did.
+    pub(crate) since: Vec<Saved>,
     /// What was passed by.
     pub report: Report,
+}
+
+/// Goes on from `view`, which stands at `from` and is confirmed, to the end of the log: what a
+/// standby does that has followed so far, and is about to write.
+pub(crate) fn recover_from(
+    disk: &dyn Disk,
+    view: View,
+    from: Position,
+) -> Result<Recovered, OpenError> {
+    let directory = Directory::read(disk).map_err(OpenError::io("directory"))?;
+    go_on(disk, directory, Target::End, Writer::Opens, Wanted::State, Some((view, from)))
 }
 
 /// Reads the state of the directory up to `target`.
@@ -137,6 +151,17 @@ pub(crate) fn recover_in(
     writer: Writer,
     wanted: Wanted,
 ) -> Result<Recovered, OpenError> {
+    go_on(disk, directory, target, writer, wanted, None)
+}
+
+fn go_on(
+    disk: &dyn Disk,
+    directory: Directory,
+    target: Target,
+    writer: Writer,
+    wanted: Wanted,
+    warm: Option<(View, Position)>,
+) -> Result<Recovered, OpenError> {
     let (control, facts) = identify(&directory)?;
     check_files(&directory, &control)?;
     Recovery {
@@ -148,6 +173,7 @@ pub(crate) fn recover_in(
         target,
         writer,
         wanted,
+        since: warm.is_some().then(Vec::new),
         report: Report {
             one_slot: facts.slots[1].is_err(),
             strangers: directory.strangers.clone(),
@@ -155,13 +181,14 @@ pub(crate) fn recover_in(
             ..Report::default()
         },
     }
-    .run()
+    .run(warm)
     .map(|outcome| Recovered {
         whose: whose(&directory, &control, &facts),
         view: outcome.view,
         end: outcome.end,
         log_bytes: outcome.log_bytes,
         doubt: outcome.doubt,
+        since: outcome.since,
         report: outcome.report,
         control,
         directory,
@@ -288,6 +315,7 @@ struct Outcome {
     end: Position,
     log_bytes: u64,
     doubt: Option<Doubt>,
+    since: Vec<Saved>,
     report: Report,
 }
 
@@ -301,6 +329,8 @@ struct Recovery<'a> {
     target: Target,
     writer: Writer,
     wanted: Wanted,
+    /// Every save that is read, where they are wanted.
+    since: Option<Vec<Saved>>,
     report: Report,
 }
 
@@ -312,7 +342,12 @@ struct Held {
 }
 
 impl Recovery<'_> {
-    fn run(mut self) -> Result<Outcome, OpenError> {
+    fn run(mut self, warm: Option<(View, Position)>) -> Result<Outcome, OpenError> {
+        if let Some((mut view, from)) = warm {
+            let nowhere = from.segment == SegmentId::default();
+            let from = if nowhere { genesis(&self.seals) } else { from };
+            return self.replay(&mut view, from);
+        }
         let directory = self.directory;
         let mut candidates: Vec<&SnapshotFacts> = directory.snapshots.iter().collect();
         candidates.sort_by_key(|facts| (facts.epoch, facts.lsn));
@@ -437,7 +472,12 @@ impl Recovery<'_> {
                     let payload = match self.wanted {
                         Wanted::State => {
                             let payload = walk.group().payload().to_vec();
-                            Some(Arc::new(Payload::Copy(payload)))
+                            let payload = Arc::new(Payload::Copy(payload));
+                            if let Some(since) = &mut self.since {
+                                let saves = Saved::of(&header, &payload);
+                                since.extend(saves.expect("the group's frames were checked"));
+                            }
+                            Some(payload)
                         }
                         Wanted::End => {
                             walk.pass();
@@ -506,7 +546,8 @@ impl Recovery<'_> {
 
     fn outcome(self, view: &mut View, end: Position, log_bytes: u64) -> Outcome {
         view.active.settle();
-        Outcome { view: std::mem::take(view), end, log_bytes, doubt: None, report: self.report }
+        let (view, since) = (std::mem::take(view), self.since.unwrap_or_default());
+        Outcome { view, end, log_bytes, doubt: None, since, report: self.report }
     }
 
     /// Applies the held groups up to `watermark`, as far as the target wants them.

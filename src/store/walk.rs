@@ -21,6 +21,7 @@ pub struct Seals {
     next: BTreeMap<(SegmentId, u64), (SegmentId, Seal)>,
     ends: BTreeMap<Epoch, Seal>,
     genesis: Option<SegmentId>,
+    newest: Option<SegmentId>,
 }
 
 impl Seals {
@@ -34,6 +35,7 @@ impl Seals {
             .collect();
         let mut seals = Seals::default();
         let mut at = starts.keys().next_back().copied();
+        seals.newest = at.and_then(|epoch| starts.get(&epoch)).map(|(id, _)| *id);
         while let Some((id, seal)) = at.and_then(|epoch| starts.get(&epoch)) {
             if seal.segment.epoch.0 == 0 {
                 seals.genesis = Some(*id);
@@ -54,6 +56,12 @@ impl Seals {
     #[must_use]
     pub fn genesis(&self) -> Option<SegmentId> {
         self.genesis
+    }
+
+    /// The segment that the newest epoch of the history starts in.
+    #[must_use]
+    pub fn newest(&self) -> Option<SegmentId> {
+        self.newest
     }
 
     /// Where `epoch` was sealed, if it was.

@@ -1,6 +1,7 @@
 //! [`Store`]: the face of an open store.
 
 use crate::base::limits::TABLES_MAX;
+use crate::base::spans::Counted;
 use crate::base::{Authority, Epoch, Id, Lsn};
 use crate::disk::{Disk, Real};
 use crate::format::Batch;
@@ -122,8 +123,11 @@ impl Store {
         options: Options,
         authority: Arc<dyn Authority>,
     ) -> Result<Store, OpenError> {
-        let opened = open::open(disk, options, authority)?;
-        Ok(Store { inner: opened.inner, threads: opened.threads, report: opened.report })
+        open::open(disk, options, authority).map(Store::of)
+    }
+
+    pub(crate) fn of(opened: open::Opened) -> Store {
+        Store { inner: opened.inner, threads: opened.threads, report: opened.report }
     }
 
     /// What recovery passed by when the store was opened.
@@ -160,6 +164,12 @@ impl Store {
             slowed: count.slowed.load(Ordering::Relaxed),
             checkpoints: count.checkpoints.load(Ordering::Relaxed),
         }
+    }
+
+    /// How long groups took to be written and flushed, since the store was opened.
+    #[must_use]
+    pub fn flushes(&self) -> Counted {
+        self.inner.counters.flushes.counted()
     }
 
     /// Applies `batch` atomically. Returns its LSN when it is durable.

@@ -185,9 +185,12 @@ impl Pair {
 
     /// slurm.conf as it is now; with a mistake in it, as it was.
     fn conf(&self, old: &Conf) -> Conf {
-        Conf::load(&self.path).unwrap_or_else(|error| {
+        let loaded = Conf::load(&self.path);
+        let mut conf = loaded.unwrap_or_else(|error| {
             tracing::error!("the old configuration stays: {error}");
             old.clone()
-        })
+        });
+        conf.slurm_user = self.host.slurm_user;
+        conf
     }
 }

@@ -6,6 +6,7 @@
 use crate::base::Epoch;
 use crate::controller::agents;
 use crate::controller::home::{self, Recover};
+use crate::controller::metrics;
 use crate::controller::pair::{Pair, Stance, lock, program};
 use crate::controller::sched;
 use crate::controller::service::{End, Host, Service, now};
@@ -125,6 +126,7 @@ impl Reign {
         let tasks = vec![
             tokio::spawn(sched::run::run(Arc::clone(&service), bell)),
             tokio::spawn(ends(Arc::clone(pair), Arc::clone(&service))),
+            tokio::spawn(metrics::run(Arc::clone(&service), pair.own.metrics, pair.dir.clone())),
         ];
         pair.stance.send_replace(Stance::Serves(Arc::clone(&service)));
         Ok(Reign { service, agents, tasks, stop })

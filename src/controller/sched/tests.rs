@@ -4,7 +4,7 @@ use super::*;
 use crate::controller::core::{Command, World, apply, known};
 use crate::controller::job::{Course, Job, Share, unbegun};
 use crate::controller::node::NodeRecord;
-use crate::controller::sched::grid::Grid;
+use crate::controller::sched::grid::{Grid, busy};
 use crate::controller::state::{Change, State};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{node, rc, reason};
@@ -133,7 +133,8 @@ fn jobs_start_in_order_where_there_is_room_and_the_others_are_told_why_not() {
     assert_eq!((course.start_time, course.end_time), (Time(NOW), Time(0)), "no limit");
     assert_eq!((course.time_limit, course.launches), (u32::INFINITE, 1));
     assert!(look(&conf, &state).starts.is_empty());
-    assert_eq!(Grid::of(&Layout::of(&conf, &state), &conf, &state).rooms[0].count, 0);
+    let layout = Layout::of(&conf, &state);
+    assert_eq!(Grid::of(&layout, &conf, &state, &busy(&layout, &state)).rooms[0].count, 0);
 }
 
 #[test]

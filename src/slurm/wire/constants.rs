@@ -164,6 +164,10 @@ pub mod job {
     pub const CONFIGURING: u32 = 0x4000;
     /// Its end is being worked on.
     pub const COMPLETING: u32 = 0x8000;
+    /// Stopped by a signal.
+    pub const STOPPED: u32 = 0x1_0000;
+    /// A signal that stops it, or lets it go on, is on its way.
+    pub const SIGNALING: u32 = 0x40_0000;
     /// What is added to `nice` and `site_factor`, so that they are positive.
     pub const NICE_OFFSET: u32 = 0x8000_0000;
 }
