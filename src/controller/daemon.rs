@@ -23,6 +23,7 @@ use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::Signals;
 use crate::controller::home;
 use crate::controller::log;
+use crate::controller::metrics;
 use crate::controller::sched;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
@@ -157,7 +158,8 @@ fn serving(
         .build()
         .map_err(|error| format!("threads: {error}"))?;
     let ports = first..=first.saturating_add(count - 1);
-    let end = runtime.block_on(serve(&service, effects, ports, limit, waiting));
+    let metrics = metrics::run(Arc::clone(&service), own.metrics, dir);
+    let end = runtime.block_on(serve(&service, effects, ports, limit, waiting, metrics));
     drop(runtime);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
@@ -174,6 +176,7 @@ async fn serve(
     ports: RangeInclusive<u16>,
     limit: Duration,
     waiting: Waiting,
+    metrics: impl Future<Output = ()> + Send + 'static,
 ) -> Result<End, String> {
     // Before anybody can see that it is there, and end it.
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
@@ -189,6 +192,7 @@ async fn serve(
         tokio::spawn(signals.serve(Arc::clone(service))),
         tokio::spawn(sched::run::run(Arc::clone(service), bell)),
         tokio::spawn(heartbeat(Arc::clone(service), limit)),
+        tokio::spawn(metrics),
     ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;

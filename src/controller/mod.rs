@@ -28,6 +28,7 @@ mod known_users;
 pub mod loading;
 pub mod log;
 pub mod memory;
+mod metrics;
 pub mod node;
 pub mod pipeline;
 pub mod sched;

@@ -16,6 +16,7 @@
 use crate::controller::busy::Busy;
 use crate::controller::core::{self, Command, Effect, Outcome, World};
 use crate::controller::flow::{Flow, IN_FLIGHT_MAX};
+use crate::controller::metrics::Numbers;
 use crate::controller::state::{self, Change, State, StateError};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::Message;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The code of what was not done, and may be asked for again: EAGAIN. sbatch does so by itself.
@@ -97,6 +98,7 @@ struct Applied {
     reply: Message,
     effects: Vec<Effect>,
     to: oneshot::Sender<Message>,
+    began: Instant,
 }
 
 enum Stage {
@@ -117,6 +119,7 @@ struct Shared {
     refused: AtomicBool,
     ending: Ending,
     effects: mpsc::UnboundedSender<Effect>,
+    numbers: Arc<Numbers>,
 }
 
 /// The two threads, and what they work on.
@@ -168,6 +171,7 @@ impl Pipeline {
             refused: AtomicBool::new(false),
             ending: Ending::new(),
             effects,
+            numbers: Arc::default(),
         });
         let (work, commands) = mpsc::channel(IN_FLIGHT_MAX);
         let (applied, stages) = sync_channel(IN_FLIGHT_MAX);
@@ -230,6 +234,16 @@ impl Pipeline {
     /// through are none.
     pub fn busy(&self) -> Duration {
         self.shared.applying.how_long().max(self.shared.concluding.how_long())
+    }
+
+    /// What is counted.
+    pub fn numbers(&self) -> &Arc<Numbers> {
+        &self.shared.numbers
+    }
+
+    /// Whether changes are put off, because saves do not get through.
+    pub fn is_stuck(&self) -> bool {
+        self.shared.flow.is_stuck()
     }
 
     /// The store, for reading.
@@ -324,8 +338,9 @@ impl Applier {
             let world = World { conf: &working.0, state: &working.1, now: now() };
             self.shared.applying.during(|| core::apply(world, command))
         };
+        let began = Instant::now();
         if changes.is_empty() {
-            return Applied { save: None, changes, reply, effects, to };
+            return Applied { save: None, changes, reply, effects, to, began };
         }
         let save = match state::batch(&changes) {
             Ok(batch) => self.shared.store.submit_after(batch, self.seen),
@@ -339,12 +354,12 @@ impl Applier {
             Err(SaveError::Refused(why @ (Refusal::Limit(_) | Refusal::Tables(_)))) => {
                 tracing::error!("a request is larger than the store takes: {why}");
                 let (reply, changes) = (Message::code(WRITING), Vec::new());
-                return Applied { save: None, changes, reply, effects: Vec::new(), to };
+                return Applied { save: None, changes, reply, effects: Vec::new(), to, began };
             }
             // Told to the others in its turn.
             Err(_) => {}
         }
-        Applied { save: Some(save), changes, reply, effects, to }
+        Applied { save: Some(save), changes, reply, effects, to, began }
     }
 }
 
@@ -381,7 +396,7 @@ impl Concluder {
 
     /// Waits for a command's save; whether one is refused. `None`: its fate is unknown.
     fn conclude(&self, applied: Applied, refused: bool) -> Option<bool> {
-        let Applied { save, changes, reply, effects, to } = applied;
+        let Applied { save, changes, reply, effects, to, began } = applied;
         let flow = &self.shared.flow;
         let saved = match save {
             None if refused => Err(SaveError::Refused(Refusal::Behind)),
@@ -392,7 +407,10 @@ impl Concluder {
                 // The save is what the reply rests on: the group's flush.
                 let saved = ticket.wait();
                 flow.waited();
-                saved.map(|_| flow.got_through())
+                saved.map(|_| {
+                    self.shared.numbers.saves.note(began.elapsed());
+                    flow.got_through();
+                })
             }
         };
         match saved {

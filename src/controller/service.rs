@@ -13,6 +13,7 @@ use crate::controller::inform::{self, steps};
 use crate::controller::job::Payload;
 use crate::controller::known_users::KnownUsers;
 use crate::controller::log;
+use crate::controller::metrics::Numbers;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
 use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{self, State, StateError};
@@ -106,6 +107,24 @@ impl Service {
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// What is counted while it runs.
+    #[must_use]
+    pub fn numbers(&self) -> &Numbers {
+        self.pipeline.numbers()
+    }
+
+    /// What does not change while it runs.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The store, and whether changes are put off.
+    #[must_use]
+    pub fn health(&self) -> (&Store, bool) {
+        (self.pipeline.store(), self.pipeline.is_stuck())
     }
 
     /// What was last heard of nodes.
@@ -227,6 +246,12 @@ impl Service {
 impl Service {
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
+        let answer = self.answer_to(message, asker).await;
+        self.numbers().note(&answer);
+        answer
+    }
+
+    async fn answer_to(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
         let who = asker.identity;
         match message {
             Message::Ping => code(rc::OK),
