@@ -57,6 +57,7 @@ pub fn job() -> JobDesc {
         min_nodes: 1,
         min_cpus: 1,
         num_tasks: 1,
+        x11: 0,
         ..JobDesc::unset()
     }
 }
