@@ -78,7 +78,8 @@ impl Cluster {
     fn start(munged: &Munged, dir: PathBuf, cpus: usize, real: Option<(&Path, &Path)>) -> Cluster {
         let node = format!("CPUs={cpus} RealMemory=1000");
         // What lets Slurm's own start jobs soonest.
-        let soon = "SelectTypeParameters=CR_Core\nMaxJobCount=100000\nSchedulerParameters=sched_min_interval=0,\
+        let soon = "SelectTypeParameters=CR_Core\nMaxJobCount=100000\n\
+                    SchedulerParameters=sched_min_interval=0,\
                     batch_sched_delay=0,sched_interval=1,default_queue_depth=1000\n";
         let nodes = soon.to_owned() + &node_lines(&dir, 1, ports_in_a_row(1), &node);
         let auth_info = format!("AuthInfo=socket={}", munged.socket.display());
@@ -157,7 +158,7 @@ fn job() -> Message {
         min_nodes: 1,
         min_cpus: 1,
         num_tasks: 1,
-        // Where 0, not the mark of what is not set, says nothing: Slurm's own takes them at their word.
+        // Here 0 says nothing; the mark of what is not set is taken at its word by Slurm's own.
         x11: 0,
         fed_siblings_active: 0,
         fed_siblings_viable: 0,

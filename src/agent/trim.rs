@@ -18,7 +18,7 @@ pub fn trim() {
     };
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (begin, end) in maps.lines().filter_map(text_of_a_file) {
-        // SAFETY: these pages are as their file is; a thread that runs in them faults them in again.
+        // SAFETY: these pages are as their file is; whoever runs in them faults them in again.
         unsafe { libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_DONTNEED) };
     }
 }
