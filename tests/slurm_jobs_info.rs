@@ -305,7 +305,6 @@ const REFUSED_HERE: &[&str] = &["-C a&"];
 /// Lines that both refuse.
 const REFUSED: &[&str] = &[
     "--deadline=2020-01-01",
-    "--deadline=now+5minutes -t 10",
     "--deadline=now+3minutes -t 10 --time-min=5",
     "-p nope",
     "-p main,nope",

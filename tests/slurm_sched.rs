@@ -176,10 +176,12 @@ const KINDS: &str = "SchedulerParameters=batch_sched_delay=0,bf_interval=1\n\
 struct Stage<'a> {
     lab: &'a Lab,
     jobs: Vec<String>,
+    /// Where a job sees that it is to end: a file for each.
+    ends: PathBuf,
 }
 
 impl Stage<'_> {
-    /// One step: `STOP N`, `-bCONT N` (the script), `OPTIONS` of sbatch (one node, where nodes are named and their number is not), `suspend N`, `resume N`, `cancel N`, `starts N`, where N counts
+    /// One step: `STOP N`, `-bCONT N` (the script), `OPTIONS` of sbatch (one node, where nodes are named and their number is not), `suspend N`, `resume N`, `ends N`, `starts N`, where N counts
     /// the scenario's jobs from 1.
     fn step(&mut self, step: &str) {
         let controller = &self.lab.controller;
@@ -196,21 +198,28 @@ impl Stage<'_> {
                 let said = controller.run(&format!("scancel {batch} -s {signal} {}", job()));
                 assert_eq!(said.code, 0, "{step}: {said:?}");
             }
-            "cancel" => {
-                assert_eq!(controller.run(&format!("scancel {}", job())).code, 0);
-                until_field(controller, &job(), "JobState", "CANCELLED");
+            "late" => {
+                until_field(controller, &job(), "JobState", "DEADLINE");
+                assert_eq!(field(controller, &job(), "ExitCode"), "0:1");
+                assert_eq!(field(controller, &job(), "Reason"), "DeadLine");
+            }
+            "ends" => {
+                self.over(at.parse::<usize>().unwrap() - 1);
+                until_field(controller, &job(), "JobState", "COMPLETED");
             }
             "starts" => {
                 let id = job();
                 until_said(controller, &format!("job {id} runs"), || self.begun(&id));
             }
             _ => {
-                let out = controller.dir.join("begun-%j");
-                // A job that is cancelled while it is launched keeps Slurm's own slurmd for long.
+                let out = self.ends.join("begun-%j");
+                let end = self.ends.join(self.jobs.len().to_string());
                 let alone = if step.contains("-w") && !step.contains("-N") { " -N 1" } else { "" };
                 let line = format!(
-                    "sbatch --parsable -D / -o {} {step}{alone} --wrap echo_begun;exec_sleep_600",
-                    out.display()
+                    "sbatch --parsable -D / -o {} {step}{alone} --wrap \
+                     echo_begun;until_[_-e_{}_];do_sleep_0.1;done",
+                    out.display(),
+                    end.display()
                 );
                 let said = controller.run(&line);
                 assert!(said.code == 0, "{said:?}\n{}", controller.log());
@@ -225,7 +234,7 @@ impl Stage<'_> {
 
     /// Whether a job's script runs.
     fn begun(&self, id: &str) -> bool {
-        let out = self.lab.controller.dir.join(format!("begun-{id}"));
+        let out = self.ends.join(format!("begun-{id}"));
         std::fs::metadata(out).is_ok_and(|out| out.len() > 0)
     }
 
@@ -252,14 +261,24 @@ impl Stage<'_> {
         found
     }
 
-    /// Cancels the jobs, those that wait first and one after the other: under Slurm's own controller
-    /// a node may stay COMPLETING for long when a job on several nodes is cancelled as it begins.
+    /// The job sees that it is to end.
+    fn over(&self, at: usize) {
+        std::fs::write(self.ends.join(at.to_string()), "").unwrap();
+    }
+
+    /// All jobs end by themselves: under Slurm's own controller a node may stay COMPLETING for minutes
+    /// when several jobs on it are cancelled. Those that wait are cancelled first.
     fn end(self) {
         let controller = &self.lab.controller;
-        let (waiting, others): (Vec<_>, Vec<_>) =
-            self.jobs.iter().partition(|id| field(controller, id, "JobState") == "PENDING");
-        for id in waiting.into_iter().chain(others) {
-            controller.run(&format!("scancel {id}"));
+        let state = |id: &String| field(controller, id, "JobState");
+        for id in self.jobs.iter().filter(|id| state(id) == "PENDING") {
+            assert_eq!(controller.run(&format!("scancel {id}")).code, 0);
+        }
+        for id in self.jobs.iter().filter(|id| state(id) == "SUSPENDED") {
+            assert_eq!(controller.run(&format!("scontrol resume {id}")).code, 0);
+        }
+        for (at, id) in self.jobs.iter().enumerate() {
+            self.over(at);
             until_said(controller, &format!("job {id} is over"), || {
                 controller.run(&format!("squeue -h -j {id}")).stdout.is_empty()
             });
@@ -283,10 +302,18 @@ impl Stage<'_> {
 /// Whether ours and theirs show the same after each step of each scenario; how many steps there were.
 fn scenarios(ours: &Lab, theirs: &Lab, all: &[&str]) -> usize {
     let (mut wrong, mut steps) = (Vec::new(), 0);
-    for scenario in all {
-        let mut stages = [ours, theirs].map(|lab| Stage { lab, jobs: Vec::new() });
+    for (at, scenario) in all.iter().enumerate() {
+        let mut stages = [ours, theirs].map(|lab| {
+            let ends = lab.controller.dir.join(format!("ends{at}"));
+            std::fs::create_dir(&ends).unwrap();
+            std::fs::set_permissions(&ends, PermissionsExt::from_mode(0o777)).unwrap();
+            Stage { lab, jobs: Vec::new(), ends }
+        });
+        println!("{scenario}");
         for (at, step) in scenario.split("; ").enumerate() {
-            stages.iter_mut().for_each(|stage| stage.step(step));
+            std::thread::scope(|scope| {
+                stages.iter_mut().for_each(|stage| drop(scope.spawn(|| stage.step(step))));
+            });
             // Slurm's backfill comes around every second; ours is part of every pass.
             let [mut is, mut wanted] = [0, 1].map(|at| stages[at].shown());
             for _ in 0..40 {
@@ -306,7 +333,9 @@ fn scenarios(ours: &Lab, theirs: &Lab, all: &[&str]) -> usize {
                 break;
             }
         }
-        stages.into_iter().for_each(Stage::end);
+        std::thread::scope(|scope| {
+            stages.into_iter().for_each(|stage| drop(scope.spawn(|| stage.end())));
+        });
     }
     assert!(wrong.is_empty(), "{}\n{} scenarios", wrong.join("\n"), wrong.len());
     steps
@@ -325,15 +354,14 @@ fn jobs_share_cores_as_the_real_controller_lets_them() {
             // One node of four cores after the other fills; then each core has a second job.
             "-p force -N 3 -n 24; -p force -n 4; -p force -n 8; -p force -n 8; -p force -n 8",
             "-p force -w n1 -n 3; -p force -w n1 -n 3; -p force -w n1 -n 3; \
-             -p force -w n1 -N 1 -n 8; cancel 1; starts 4",
+             -p force -w n1 -N 1 -n 8; ends 1; starts 4",
             "-p three -w n2 -n 8; -p three -w n2 -n 8; -p three -w n2 -n 8; -p three -w n2 -n 2",
             "-p yes -w n1 -n 8; -p yes -s -w n1 -n 8; -p yes -s -w n2 -n 8; -p yes -s -w n2 -n 6; \
              -p yes -s -w n2 -n 4; -p yes -w n2 -n 2",
-            "-p yes -s -N 2 -n 10; -p yes -s -N 2 -n 16; -p yes -s -n 2; -p yes -N 3 -s",
             "-p one -w n1 -n 8; -p one -w n1 -n 2; -p force -w n1 -n 2; -p force -w n1 -n 8",
             "-p force -w n1 -n 8; -p three -w n1 -n 8; -p high -w n1 -n 8; -p high -w n1 -n 4",
             "-p high -w n1 -n 4; -p force -w n1 -n 8; -p force -w n1 -n 4",
-            "-p force -w n1 -n 2; -w n1 -n 2; -n 2; -p yes -n 2; -p yes -s -n 2",
+            "-p force -w n1 -n 2; -n 2; -p yes -n 2; -p yes -s -n 2; -w n1 -n 2",
             "-w n1 -n 2; -p force -w n1 -n 2; -p force -n 2; -p yes -s -w n2 -n 2; -w n2 -n 2",
             "-p alone -n 1; -p alone -n 1; -p alone -n 1; -p alone -n 1; -n 1; -p force -n 1",
             "-n 1; -p alone -w n1 -n 1; --exclusive -n 1; --exclusive -N 2; -n 2",
@@ -354,6 +382,8 @@ fn jobs_share_cores_as_the_real_controller_lets_them() {
             "-m plane=2 -n 5 -N 2",
             "-m plane=3 -n 7 -N 3",
             "-m plane=2 -n 4 -c 2 -N 2",
+            // One that would not be over in time.
+            "-w n1 -n 8; -t 1 --deadline=now+70seconds -w n1 -n 8; late 2",
             // Users.
             "--uid=nobody --exclusive=user -n 1; -n 1; --uid=nobody -w n1 -n 1; --exclusive=user; \
              --exclusive=user -w n2 -n 1; --uid=nobody -w n2",
@@ -364,7 +394,7 @@ fn jobs_share_cores_as_the_real_controller_lets_them() {
             "-w n1 -n 8; -bSTOP 1; -w n1 -n 2; -bCONT 1; STOP 1; CONT 1; -bSTOP 1; suspend 1; \
              resume 1",
             // Stopped jobs keep their memory, not their cores.
-            "-w n1 -n 8; -w n1 -n 4; suspend 1; starts 2; resume 1; cancel 2; -w n1 -n 2",
+            "-w n1 -n 8; -w n1 -n 4; suspend 1; starts 2; resume 1; ends 2; -w n1 -n 2",
             "--exclusive -w n1 --mem=600; suspend 1; -w n1 -n 2 --mem=300; -w n1 --mem=200; \
              -w n1 --exclusive --mem=10; resume 1",
             "-p alone -w n1 --mem=100; suspend 1; -p alone -w n1 --mem=100; -p force -w n1 -n 2; \
@@ -398,7 +428,7 @@ fn jobs_share_nodes_as_the_real_controller_lets_them() {
             "--mem=10 -w n1; -p force --mem=10 -w n1; -p force --mem=10 -N 3",
             "-p alone --mem=10; -p alone --mem=10 -w n1; -p force --mem=10 -w n1",
             "-p force --mem=10 -w n1; -p three --mem=10 -w n1; -p three --mem=10 -w n1",
-            "--mem=600 -w n1; suspend 1; --mem=300 -w n1; --mem=300 -w n1; resume 1; cancel 2",
+            "--mem=600 -w n1; suspend 1; --mem=300 -w n1; --mem=300 -w n1; resume 1; ends 2",
         ],
     );
     assert!(steps > 30, "{steps} steps");

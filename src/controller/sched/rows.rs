@@ -72,12 +72,11 @@ pub fn views(layout: &Layout, queue: usize, grid: &Grid) -> Vec<View> {
 }
 
 /// All cores but those that some jobs have.
-fn without<'a>(layout: &Layout, grid: &Grid, jobs: impl Iterator<Item = &'a Taken>) -> Vec<Cores> {
+fn without<'a>(layout: &Layout, jobs: impl Iterator<Item = &'a Taken>) -> Vec<Cores> {
     let mut free: Vec<Cores> = layout.nodes.iter().map(|place| place.usable.clone()).collect();
     for (at, cores) in jobs.flat_map(|job| job.cores(layout)) {
         free[at].remove(&cores);
     }
-    debug_assert_eq!(free.len(), grid.rooms.len());
     free
 }
 
@@ -101,7 +100,7 @@ fn beside_tiers(layout: &Layout, queue: usize, grid: &Grid) -> Vec<View> {
             !job.stopped
                 && (tier(job.queue) == own || job.queue.is_some_and(|of| kept.contains(&of)))
         };
-        view(grid, without(layout, grid, grid.jobs.iter().map(AsRef::as_ref).filter(taken)))
+        view(grid, without(layout, grid.jobs.iter().map(AsRef::as_ref).filter(taken)))
     };
     (0..=lower.len()).rev().map(|kept| avoiding(&lower[..kept])).collect()
 }

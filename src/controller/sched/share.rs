@@ -38,7 +38,13 @@ pub fn shares(need: &Need, select: Select, chosen: &[Chosen<'_>]) -> Option<Vec<
 
 fn whole(need: &Need, select: Select, node: &Chosen<'_>) -> Share {
     let Chosen { place, room, .. } = node;
-    let memory = memory(need, select, place, place.cpus);
+    // Memory is for the threads that are wanted, as it is where less than a node is.
+    let threads = match select.by_core || select.by_socket {
+        true => place.threads.min(need.threads),
+        false => per_core(need, place),
+    };
+    let counted = place.cpus / place.threads * threads;
+    let memory = memory(need, select, place, counted);
     let cpus = u16::try_from(place.cpus).expect("16 bits in slurm.conf");
     Share { node: place.name.clone(), cpus, memory, cores: room.free.bits(place.cores) }
 }

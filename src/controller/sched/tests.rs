@@ -191,3 +191,20 @@ fn a_job_that_wants_nodes_in_a_row_is_not_delayed_by_what_starts_between_them() 
     assert_eq!((forecast.start, forecast.nodes.lossy().as_ref()), (NOW + 60, "n[2-3]"));
     assert!(shares(&state, small).is_empty(), "n2 is held");
 }
+
+/// All of a node's threads were counted, and a job was proposed more memory than there is.
+#[test]
+fn memory_of_whole_nodes_is_for_the_threads_that_are_wanted() {
+    let conf = conf(&format!(
+        "{CORES}NodeName=n1 Sockets=1 CoresPerSocket=2 ThreadsPerCore=2 RealMemory=661\n\
+         PartitionName=p Nodes=ALL OverSubscribe=EXCLUSIVE\n"
+    ));
+    let mut state = idle(&conf);
+    let id = submit(
+        &mut state,
+        spec(|spec| (spec.threads_per_core, spec.pn_min_memory) = (1, 1 << 63 | 166)),
+    );
+    start_all(&conf, &mut state);
+    let shares = &state.job(id).unwrap().course.shares;
+    assert_eq!((shares[0].cpus, shares[0].memory), (4, 332));
+}
