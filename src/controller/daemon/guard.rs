@@ -219,11 +219,10 @@ impl Guard {
                 }
             }
             // What it said last is heard before its end counts.
-            if !speaks || ward.hung {
-                if let Some(status) = child.try_wait()? {
+            if (!speaks || ward.hung)
+                && let Some(status) = child.try_wait()? {
                     return Ok((status, asked));
                 }
-            }
         }
     }
 

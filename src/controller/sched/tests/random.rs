@@ -210,7 +210,7 @@ fn audit(conf: &Conf, state: &State, most: usize, resumed: bool) -> Result<(), T
             Manner::of(linear, of.unwrap().max_share, job.spec.shared) == Manner::Shared
         };
         let told = || format!("core {core} of {node:?} has {} jobs", jobs.len());
-        prop_assert!(jobs.iter().all(|job| shares(job)) && jobs.len() <= most, "{}", told());
+        prop_assert!(jobs.iter().all(shares) && jobs.len() <= most, "{}", told());
     }
     for job in state.jobs.values().filter(|job| job.is_active() && job.spec.shared == 2) {
         for share in &job.course.shares {
