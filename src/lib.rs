@@ -24,6 +24,8 @@ pub mod client;
 pub mod controller;
 #[cfg(feature = "cli")]
 pub mod ctl;
+#[cfg(feature = "drill")]
+pub mod drill;
 #[cfg(feature = "slurm")]
 pub mod slurm;
 

@@ -9,6 +9,7 @@ mod agents;
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 mod cluster;
 
+use agents::leftovers::Marks;
 use agents::{node_lines, ports_in_a_row};
 use cluster::{Controller, Process, until};
 use statedir::base::Local;
@@ -75,11 +76,23 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    /// What the agents started goes with them.
+    fn drop(&mut self) {
+        self.agents.clear();
+        for node in ["n1", "n2"] {
+            let (dir, conf) = (self.controller.dir.join(node), self.controller.conf());
+            Marks { dir: &dir, conf: &conf, node }.end();
+        }
+    }
+}
+
 fn agent(place: &Path, name: &str) -> Process {
     fs::create_dir_all(place.join(name)).unwrap();
     let child = Command::new(SLURMD)
         .args(["-D", "-N", name, "-f"])
         .arg(place.join("slurm.conf"))
+        .current_dir(place.join(name))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(fs::File::create(place.join(format!("{name}.log"))).unwrap())

@@ -53,7 +53,7 @@ fn every_record_stands_in_the_document_field_by_field() {
 fn every_record_of_the_controllers_tables_stands_in_the_format_field_by_field() {
     use statedir::controller::job::{Course, Entry, Payload, Share, TaskRun};
     use statedir::controller::node::NodeRecord;
-    use statedir::controller::state::{Number, PartitionRecord, Range};
+    use statedir::controller::state::{Number, Origin, PartitionRecord, Range};
     use statedir::slurm::wire::Record;
 
     fn text<R: Record>() -> String {
@@ -69,6 +69,7 @@ fn every_record_of_the_controllers_tables_stands_in_the_format_field_by_field() 
         text::<Payload>(),
         text::<Number>(),
         text::<Range>(),
+        text::<Origin>(),
     ];
     let missing: String =
         blocks.iter().filter(|block| !FORMAT.contains(*block)).map(|b| format!("{b}\n")).collect();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("base", &[]),
     ("disk", &["base"]),
     ("format", &["base"]),
@@ -18,6 +18,8 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("client", &["base", "disk", "slurm"]),
     // Errors of the lower layers are named where a request comes to them.
     ("controller", &["base", "disk", "format", "role", "slurm", "snapshot", "store"]),
+    // The cluster is run as programs; its place is made here.
+    ("drill", &["agent", "slurm", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
     // directories of repositories.
     ("ctl", &["base", "disk", "export", "format", "role", "snapshot", "store"]),

@@ -20,6 +20,10 @@ pub struct Flags {
     pub in_flight: usize,
     /// Pending jobs of `write` and `start`.
     pub jobs: usize,
+    /// Whether they all ask for the same.
+    pub equal: bool,
+    /// Another slurmctld that `start` starts as well.
+    pub beside: Option<PathBuf>,
     /// Hidden: be the null server, on that port.
     pub null: Option<u16>,
     /// Hidden: the null server's key file; else munge.
@@ -36,6 +40,8 @@ usage: cargo bench --bench controller -- [flags]
   --seconds S       seconds of one round (4)
   --in-flight N     requests in flight of rate (64)
   --jobs N          pending jobs of write and start (50000)
+  --equal           they all ask for the same (each of start's is unlike every other)
+  --beside PROGRAM  a slurmctld of another commit, which start starts as well
   --smoke           everything, briefly";
 
 impl Flags {
@@ -48,6 +54,8 @@ impl Flags {
             seconds: 4.0,
             in_flight: 64,
             jobs: 50_000,
+            equal: false,
+            beside: None,
             null: None,
             key: None,
             auth_info: String::new(),
@@ -63,6 +71,8 @@ impl Flags {
                 "--seconds" => flags.seconds = number(&value()),
                 "--in-flight" => flags.in_flight = number(&value()),
                 "--jobs" => flags.jobs = number(&value()),
+                "--equal" => flags.equal = true,
+                "--beside" => flags.beside = Some(value().into()),
                 "--null" => flags.null = Some(number(&value())),
                 "--key" => flags.key = Some(value().into()),
                 "--auth-info" => flags.auth_info = value(),

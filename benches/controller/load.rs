@@ -1,9 +1,10 @@
 //! Requests, many in flight, each over a TCP connection of its own, as Slurm's clients send them.
 
+use crate::keyed::held_job;
 use statedir::slurm::auth::{Auth, Role, To};
 use statedir::slurm::wire::frame::{Frame, Header, LENGTH_LEN};
 use statedir::slurm::wire::tables::JobDesc;
-use statedir::slurm::wire::{Field, Message, Version};
+use statedir::slurm::wire::{Message, Version};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -42,23 +43,8 @@ impl Ran {
 
 /// A held batch job, whose request has a body of 2.5 KB.
 pub fn job() -> JobDesc {
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     let environment = (0..12).map(|at| format!("VARIABLE_{at}=value_of_it").as_str().into());
-    JobDesc {
-        name: "bench".into(),
-        script: script().as_str().into(),
-        environment: environment.collect(),
-        argv: vec!["/home/user/script.sh".into()],
-        work_dir: "/tmp".into(),
-        std_out: "/dev/null".into(),
-        user_id: uid.as_raw(),
-        group_id: gid.as_raw(),
-        priority: 0,
-        min_nodes: 1,
-        min_cpus: 1,
-        num_tasks: 1,
-        ..JobDesc::unset()
-    }
+    held_job("bench", &script(), environment.collect())
 }
 
 /// As varied as scripts are: zstd makes half of it.
@@ -76,6 +62,19 @@ fn script() -> String {
 /// A submission.
 pub fn submission() -> Message {
     Message::Submit(Box::new(job()))
+}
+
+/// A submission that is unlike every other.
+pub fn distinct(number: usize) -> Rc<Message> {
+    let submit_line = format!("sbatch -n 1 --comment=case-{number} run-{number}.sh");
+    Rc::new(Message::Submit(Box::new(JobDesc {
+        name: format!("run-{number}").as_str().into(),
+        comment: format!("case-{number}").as_str().into(),
+        submit_line: submit_line.as_str().into(),
+        work_dir: format!("/home/user/project/run-{number}").as_str().into(),
+        std_out: "/home/user/project/out/slurm-%j.out".into(),
+        ..job()
+    })))
 }
 
 /// One request, and its answer.
@@ -114,7 +113,7 @@ pub enum Until {
 struct Run {
     auth: Arc<Auth>,
     port: u16,
-    message: Message,
+    message: Box<dyn Fn(usize) -> Rc<Message>>,
     until: Until,
     pace: Option<f64>,
     started: Instant,
@@ -138,8 +137,9 @@ impl Run {
                 let due = self.started + Duration::from_secs_f64(number as f64 / pace);
                 tokio::time::sleep_until(due.into()).await;
             }
+            let message = (self.message)(number);
             let began = Instant::now();
-            let asked = exchange(&self.auth, self.port, &self.message).await;
+            let asked = exchange(&self.auth, self.port, &message).await;
             let (answer, bytes) = asked.expect("it is answered");
             if let Message::ReturnCode(code) = &answer {
                 panic!("refused with {}", code.return_code);
@@ -161,12 +161,25 @@ pub fn run(
     until: Until,
     pace: Option<f64>,
 ) -> Ran {
+    let message = Rc::new(message.clone());
+    run_each(auth, port, move |_| Rc::clone(&message), in_flight, until, pace)
+}
+
+/// The same with a message for each number.
+pub fn run_each(
+    auth: &Arc<Auth>,
+    port: u16,
+    message: impl Fn(usize) -> Rc<Message> + 'static,
+    in_flight: usize,
+    until: Until,
+    pace: Option<f64>,
+) -> Ran {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let started = Instant::now();
     let run = Rc::new(Run {
         auth: Arc::clone(auth),
         port,
-        message: message.clone(),
+        message: Box::new(message),
         until,
         pace,
         started,

@@ -83,24 +83,40 @@ pub fn start(flags: &Flags) {
     let dir = scratch(flags);
     let (mut ours, auth, _) = ours_with_key(dir.path());
     ours.start(Path::new(OURS));
-    fill(&auth, ours.port, flags.jobs);
-    let mut took = Vec::new();
+    match flags.equal {
+        true => fill(&auth, ours.port, flags.jobs),
+        false => {
+            let jobs = Until::Count(flags.jobs);
+            let ran = load::run_each(&auth, ours.port, load::distinct, 64, jobs, None);
+            assert_eq!(ran.done, flags.jobs);
+        }
+    }
+    let programs: Vec<&Path> =
+        [Path::new(OURS)].into_iter().chain(flags.beside.as_deref()).collect();
+    let mut took = vec![Vec::new(); programs.len()];
     for _ in 0..flags.rounds {
-        ours.kill();
-        let seconds = first_acknowledgement(&ours, &auth);
-        println!("  {seconds:.3} s");
-        took.push(seconds);
-        ours.start(Path::new(OURS));
+        for (program, took) in programs.iter().zip(&mut took) {
+            ours.kill();
+            let (seconds, resident) = first_acknowledgement(program, &ours, &auth);
+            let each = resident / flags.jobs as u64;
+            let name = program.display();
+            println!("  {seconds:.3} s, {} MiB resident, {each} a job ({name})", resident >> 20);
+            took.push(seconds);
+            ours.start(Path::new(OURS));
+        }
     }
     let goal = if flags.jobs > 500_000 { 3.0 } else { 0.3 };
-    judge("seconds to the first acknowledgement", median(took), goal, false);
+    for took in took {
+        judge("seconds to the first acknowledgement", median(took), goal, false);
+    }
     let _ = ours.stop();
 }
 
-/// The process ends with this.
-fn first_acknowledgement(of: &Controller, auth: &Arc<Auth>) -> f64 {
+/// How long it takes, and the bytes of memory that are the process's alone then. The process ends
+/// with this.
+fn first_acknowledgement(program: &Path, of: &Controller, auth: &Arc<Auth>) -> (f64, u64) {
     let began = Instant::now();
-    let child = Command::new(OURS)
+    let child = Command::new(program)
         .args(["-D", "-f"])
         .arg(of.conf())
         .stdin(Stdio::null())
@@ -108,9 +124,9 @@ fn first_acknowledgement(of: &Controller, auth: &Arc<Auth>) -> f64 {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let _process = crate::cluster::Process(child);
+    let process = crate::cluster::Process(child);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    let seconds = runtime.block_on(async {
         loop {
             match load::exchange(auth, of.port, &submission()).await {
                 Ok((Message::Submitted(_), _)) => return began.elapsed().as_secs_f64(),
@@ -118,7 +134,11 @@ fn first_acknowledgement(of: &Controller, auth: &Arc<Auth>) -> f64 {
                 Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
             }
         }
-    })
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    (seconds, kib * 1024)
 }
 
 /// Listings of 1,000 jobs, beside 500 submissions a second.

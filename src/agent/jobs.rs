@@ -108,7 +108,11 @@ pub fn become_agent(spool: &Path) -> io::Result<Option<Alive>> {
     let until = Instant::now() + Duration::from_secs(2);
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(Alive(file))),
+            Ok(()) => {
+                file.set_len(0)?;
+                writeln!(&file, "{}", std::process::id())?;
+                return Ok(Some(Alive(file)));
+            }
             Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
                 std::thread::sleep(LOOK);
             }
@@ -118,10 +122,18 @@ pub fn become_agent(spool: &Path) -> io::Result<Option<Alive>> {
     }
 }
 
-/// Whether an agent lives that serves this spool.
+/// Whether an agent lives that serves this spool. The lock alone does not say so: an agent that was
+/// killed while it started a process leaves it to that process, for an instant.
 pub fn agent_lives(spool: &Path) -> bool {
-    let Ok(file) = File::open(spool.join("agent.lock")) else { return false };
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+    let path = spool.join("agent.lock");
+    let Ok(mut file) = File::open(path) else { return false };
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return false;
+    }
+    let mut pid = String::new();
+    // Empty: it has got the lock this instant.
+    let read = file.read_to_string(&mut pid).is_ok();
+    read && pid.trim().parse().map_or(true, tree::lives)
 }
 
 /// The jobs of a spool that a controller is to know of.
@@ -448,5 +460,26 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
     let builder = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10);
     if let Err(why) = builder.spawn(work) {
         error!("a thread to {name}: {why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_lives_as_long_as_its_process_whoever_still_holds_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!agent_lives(dir.path()));
+        let alive = become_agent(dir.path()).unwrap().unwrap();
+        assert!(agent_lives(dir.path()));
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        std::fs::write(dir.path().join("agent.lock"), format!("{}\n", ended.id())).unwrap();
+        assert!(!agent_lives(dir.path()), "the lock is left to a process that it started");
+        std::fs::write(dir.path().join("agent.lock"), "").unwrap();
+        assert!(agent_lives(dir.path()), "it is about to write who it is");
+        drop(alive);
+        assert!(!agent_lives(dir.path()));
     }
 }

@@ -11,7 +11,7 @@
 //! Invariant: 0 is answered only when a supervisor has locked the folder.
 
 use crate::agent::jobs::{Run, State};
-use crate::agent::log::{error, info};
+use crate::agent::log::{self, error, info};
 use crate::agent::permission;
 use crate::agent::serve::Agent;
 use crate::agent::setup::Setup;
@@ -30,11 +30,23 @@ const DUPLICATE: u32 = 2011;
 const FOLDER: u32 = 4010;
 /// Slurm's number: it cannot be that user.
 const USER: u32 = 4016;
+/// How long a login may take, if GetEnvTimeout does not say: as Slurm's own agent has it.
+const LOGIN_S: u32 = 120;
 /// In amounts of memory: for each CPU.
 const PER_CPU: u64 = 1 << 63;
 
-/// Starts a job; the return code.
-pub fn launch(agent: &Agent, mut launch: Launch) -> u32 {
+/// Starts a job, and answers. That it is started is logged once the answer is on its way: whoever
+/// ends the agent after that line leaves no launch that a controller thinks has failed.
+pub fn launch(agent: &Agent, launch: Launch, answer: impl FnOnce(u32)) {
+    let (id, uid) = (launch.job_id, launch.uid);
+    let code = begin(agent, launch);
+    answer(code);
+    if code == rc::OK {
+        info!("job {id} is started for uid {uid}");
+    }
+}
+
+fn begin(agent: &Agent, mut launch: Launch) -> u32 {
     let (id, setup) = (launch.job_id, agent.setup());
     if !agent.past.obeys(&launch.spank_job_env) {
         error!("job {id}: a launch by a controller that another one has replaced");
@@ -69,11 +81,8 @@ pub fn launch(agent: &Agent, mut launch: Launch) -> u32 {
     }
     let script = std::mem::take(&mut launch.script);
     let brief = brief(&setup, launch, &cred);
-    match begin(agent, id, run, &brief, script.bytes()) {
-        Ok(()) => {
-            info!("job {id} is started for uid {}", brief.launch.uid);
-            rc::OK
-        }
+    match supervise(agent, id, run, &brief, script.bytes()) {
+        Ok(()) => rc::OK,
         Err(why) => {
             error!("job {id} cannot be started: {why}");
             FOLDER
@@ -81,11 +90,15 @@ pub fn launch(agent: &Agent, mut launch: Launch) -> u32 {
     }
 }
 
-fn begin(agent: &Agent, id: u32, run: Run, brief: &Brief, script: &[u8]) -> io::Result<()> {
+fn supervise(agent: &Agent, id: u32, run: Run, brief: &Brief, script: &[u8]) -> io::Result<()> {
     let folder = agent.jobs.folder(id);
     folder.make(brief, script)?;
     let supervised = || {
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        if log::is_syslog() {
+            command.env(log::SYSLOG_MARK, "1");
+        }
+        let mut child = command
             .arg("--supervise")
             .arg(folder.path())
             .stdin(Stdio::null())
@@ -141,6 +154,7 @@ fn brief(setup: &Setup, mut launch: Launch, cred: &Cred) -> Brief {
         propagate_except: text("PropagateResourceLimitsExcept"),
         cgroup: tree::groups().and_then(|path| Some(path.to_str()?.into())).unwrap_or_default(),
         permitted_at: Time(cred.ctime.0),
+        login_s: if conf.says("GetEnvTimeout") { seconds("GetEnvTimeout") } else { LOGIN_S },
         launch,
     }
 }

@@ -17,7 +17,7 @@ use crate::agent::ending::{self, Kind};
 use crate::agent::health;
 use crate::agent::jobs::{self, Jobs};
 use crate::agent::launch;
-use crate::agent::log::{debug, error, info};
+use crate::agent::log::{self, debug, error, info};
 use crate::agent::machine;
 use crate::agent::past::Past;
 use crate::agent::register::{self, Why};
@@ -143,6 +143,8 @@ pub fn run(
             for number in signals.take() {
                 if number == libc::SIGHUP {
                     agent.reconfigure();
+                } else if number == libc::SIGUSR2 {
+                    log::reopen();
                 } else {
                     return info!("ends by signal {number}; jobs go on");
                 }
@@ -218,7 +220,7 @@ fn serve(agent: &Arc<Agent>, mut stream: TcpStream) {
         Message::Shutdown(_) => agent.wish(END),
         // The prolog runs with the launch, which follows.
         Message::Prolog(_) => answer(rc::OK),
-        Message::Launch(launch) => answer(launch::launch(agent, *launch)),
+        Message::Launch(launch) => launch::launch(agent, *launch, answer),
         Message::TerminateJob(kill) => ending::end(agent, *kill, Kind::Terminate, answer),
         Message::KillTimeLimit(kill) => ending::end(agent, *kill, Kind::TimeLimit, answer),
         Message::AbortJob(kill) => ending::end(agent, *kill, Kind::Abort, answer),

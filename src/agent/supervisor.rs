@@ -24,7 +24,7 @@ use crate::agent::signals::{self, Signals};
 use crate::agent::spool::{Brief, Ended, Folder, LAUNCH, Lock, SCRIPT, Started};
 use crate::agent::task::{self, Failure, Task};
 use crate::agent::tree::{self, Tree};
-use crate::agent::{environment, jobs, log, login};
+use crate::agent::{environment, jobs, log, login, trim};
 use crate::slurm::wire::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -92,6 +92,9 @@ struct Supervisor {
 impl Supervisor {
     /// `None`: somebody else is the job's supervisor.
     fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
+        // What the agent had open at that moment, such as libmunge's socket, is not the job's.
+        // SAFETY: three numbers; this process has opened nothing yet.
+        unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
         signals::ignore(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE])?;
         let signals = signals::watch(&[libc::SIGCHLD])?;
         let Some(lock) = folder.lock()? else { return Ok(None) };
@@ -128,12 +131,13 @@ impl Supervisor {
             self.orders();
             if !self.forgotten {
                 let user = task::user(&self.brief);
-                login::provide(&mut self.brief.launch, &user);
+                login::provide(&mut self.brief.launch, &user, self.brief.login_s);
                 self.start()?;
             }
         }
         // What was needed to start it is not needed any more: scripts and environments are large.
         self.brief.launch.environment = Vec::new();
+        trim::trim();
         while self.task.is_some() {
             self.wait(None)?;
         }

@@ -86,7 +86,8 @@ pub fn user(brief: &Brief) -> String {
 /// The path of the job's stdin, stdout and stderr.
 pub fn files(brief: &Brief, user: &str, environment: &Environment) -> [PathBuf; 3] {
     let launch = &brief.launch;
-    let name = environment.get("SLURM_JOB_NAME").unwrap_or(b"");
+    // A script that comes through a pipe has none; Slurm's own agent writes it so, too.
+    let name = environment.get("SLURM_JOB_NAME").unwrap_or(b"(null)");
     let host = brief.host.lossy();
     let meaning = Meaning { launch, user, host: &host, name };
     let path =

@@ -41,6 +41,11 @@ fn stat(pid: i32) -> Option<Seen> {
     Some(Seen { pid, parent, state, began })
 }
 
+/// Whether a process is there that has not ended.
+pub fn lives(pid: i32) -> bool {
+    stat(pid).is_some_and(|seen| !matches!(seen.state, b'Z' | b'X'))
+}
+
 fn everybody() -> Vec<Seen> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -100,7 +100,8 @@ impl Cluster {
         }
         .map_err(|error| error.to_string())?;
         let user = conf.text("SlurmUser").unwrap_or("root");
-        let slurm_user = users::uid(user).ok_or_else(|| {
+        // A number stands for itself, as for slurmctld: he may have no name here.
+        let slurm_user = users::uid(user).or_else(|| user.parse().ok()).ok_or_else(|| {
             format!("SlurmUser={user}: no such user here; add him, or correct it")
         })?;
         let seconds = |name: &str| Duration::from_secs(conf.number(name).clamp(1, 3600));

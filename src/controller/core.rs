@@ -19,6 +19,7 @@ pub mod array;
 pub mod array_list;
 mod control;
 mod cycle;
+pub mod deadline;
 pub mod dependency;
 mod draft;
 pub mod ending;
@@ -28,7 +29,9 @@ mod nodes;
 mod partitions;
 mod purge;
 mod reread;
+pub mod restored;
 pub mod review;
+pub mod signals;
 pub mod size;
 mod start;
 mod submit;
@@ -87,6 +90,8 @@ pub enum Command {
     CreatePartition { update: Box<UpdatePartition>, who: Who },
     /// A partition is to go.
     DeletePartition { request: Box<DeletePartition>, who: Who },
+    /// A controller begins, with a store of that incarnation.
+    Begin { incarnation: [u8; 16] },
     /// slurm.conf was read: at the start, or `again`.
     Read { again: bool },
     /// An agent registers. `heard`: when its node was heard of before; 0: never.
@@ -97,6 +102,8 @@ pub enum Command {
     Silent { nodes: Vec<String>, down: bool },
     /// An agent has answered a launch, with Slurm's code; `None`: it could not be reached.
     Launched { job: u32, launch: u32, node: Text, code: Option<u32> },
+    /// Agents have answered a signal that stops a job or lets it go on; `taken`: one has passed it on.
+    Signalled { job: u32, signal: u16, taken: bool },
     /// A batch script has ended.
     BatchDone { done: Box<BatchDone> },
     /// A node has nothing left of a job.
@@ -207,12 +214,16 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::UpdatePartition { update, who } => partitions::update(world, update, who),
         Command::CreatePartition { update, who } => partitions::create(world, update, who),
         Command::DeletePartition { request, who } => partitions::delete(world, request, who),
+        Command::Begin { incarnation } => restored::begin(world, incarnation),
         Command::Read { again } => reread::read(world, *again),
         Command::Register { registration, heard } => agents::register(world, registration, *heard),
         Command::Answered { nodes } => agents::answered(world, nodes),
         Command::Silent { nodes, down } => agents::silent(world, nodes, *down),
         Command::Launched { job, launch, node, code } => {
             agents::launched(world, *job, *launch, node, *code)
+        }
+        Command::Signalled { job, signal, taken } => {
+            signals::answered(world, *job, *signal, *taken)
         }
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),

@@ -116,6 +116,37 @@ pub fn decode<T: Field>(bytes: &[u8]) -> Result<T, EntryError> {
     }
 }
 
+/// The first record of an entry that has several, and the bytes behind it. `None`: the entry is
+/// compressed.
+///
+/// # Errors
+/// [`EntryError`].
+pub fn first<T: Field>(bytes: &[u8]) -> Result<Option<(T, &[u8])>, EntryError> {
+    match bytes.split_first() {
+        None => Err(EntryError::Empty),
+        Some((&FORM, rest)) => {
+            let mut input = Reader::new(rest, VERSION);
+            let value = T::unpack(&mut input)?;
+            Ok(Some((value, input.rest())))
+        }
+        Some((&COMPRESSED, _)) => Ok(None),
+        Some((other, _)) => Err(EntryError::Form(*other)),
+    }
+}
+
+/// The last record of an entry.
+///
+/// # Errors
+/// [`EntryError`].
+pub fn last<T: Field>(bytes: &[u8]) -> Result<T, EntryError> {
+    let mut input = Reader::new(bytes, VERSION);
+    let value = T::unpack(&mut input)?;
+    match input.rest().len() {
+        0 => Ok(value),
+        left => Err(EntryError::Trailing(left)),
+    }
+}
+
 /// The key of what has an id.
 #[must_use]
 pub fn key(id: u32) -> [u8; 4] {

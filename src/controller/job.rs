@@ -38,7 +38,8 @@ record! {
 
     /// What became of a job. `priority` is 0 for a job that is held, not set where the scheduler
     /// computes it, and otherwise what an administrator wants. `dependency` is what the job still
-    /// waits for, as it is printed; what was asked for stays in the request.
+    /// waits for, as it is printed; what was asked for stays in the request. `launched` is when it was
+    /// started last.
     Course {
         array_job_id: u32;
         array_task_id: u32;
@@ -66,6 +67,7 @@ record! {
         launches: u32;
         confirmed: u32;
         warned: u32;
+        launched: Time;
         partition: Text;
         batch_host: Text;
         shares: Vec<Share>;
@@ -135,6 +137,12 @@ impl Job {
     #[must_use]
     pub fn is_active(&self) -> bool {
         matches!(self.base(), job::RUNNING | job::SUSPENDED)
+    }
+
+    /// Whether it is stopped for a while.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.base() == job::SUSPENDED
     }
 
     /// Whether nodes still work on its end.

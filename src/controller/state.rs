@@ -10,11 +10,12 @@
 use crate::Batch;
 use crate::controller::entry::{self, EntryError};
 use crate::controller::job::{JOBS, Job, Payload, SCRIPTS, Share};
+use crate::controller::loading;
 use crate::controller::node::{self, NodeRecord};
-use crate::format::BatchError;
-use crate::slurm::wire::Text;
+use crate::format::{BatchError, Op, Ops};
 use crate::slurm::wire::record::record;
 use crate::slurm::wire::tables::UpdatePartition;
+use crate::slurm::wire::{Text, Time};
 use crate::snapshot::SnapshotError;
 use crate::store::View;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -37,6 +38,13 @@ record! {
         update: UpdatePartition;
     }
 
+    /// Whose history the state is of: the store's incarnation when a controller began with it last,
+    /// and when another one was found then; 0: never.
+    Origin {
+        incarnation: Vec<u8>;
+        restored: Time;
+    }
+
     /// A number.
     Number {
         value: u32;
@@ -49,17 +57,34 @@ record! {
     }
 }
 
+/// In it: an [`Origin`].
+const ORIGIN: &[u8] = b"origin";
+
 /// What jobs make of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Jobs that run there.
     pub running: OrdSet<u32>,
+    /// Jobs that are stopped for a while: their CPUs are free, their memory is not.
+    pub stopped: OrdSet<u32>,
     /// Jobs whose end is being worked on there.
     pub completing: OrdSet<u32>,
     /// CPUs in use.
     pub cpus: u32,
     /// Memory in use, in MiB.
     pub memory: u64,
+}
+
+impl Load {
+    /// Jobs that have not ended.
+    pub fn active(&self) -> impl Iterator<Item = u32> {
+        self.running.iter().chain(&self.stopped).copied()
+    }
+
+    /// All jobs that have something of the node.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        self.active().chain(self.completing.iter().copied())
+    }
 }
 
 /// What is known of the cluster beyond its configuration.
@@ -69,6 +94,8 @@ pub struct State {
     pub next_id: u32,
     /// Ids of jobs that were given out by a state that is lost: from, and up to but not including.
     pub unseen: Option<(u32, u32)>,
+    /// Whose history this is; `None`: no controller has begun with it.
+    pub origin: Option<Origin>,
     /// What is known of nodes.
     pub nodes: OrdMap<String, NodeRecord>,
     /// What was changed of partitions.
@@ -112,6 +139,8 @@ pub enum Change {
     NextId(u32),
     /// Ids from, and up to but not including, which a state that is lost may have given out.
     Unseen(u32, u32),
+    /// Whose history the state is of.
+    Origin(Origin),
 }
 
 /// Why a state cannot be read from the store.
@@ -138,6 +167,9 @@ pub enum StateError {
         /// Its key.
         key: u32,
     },
+    /// A save cannot be read.
+    #[error("a save cannot be read: {0}")]
+    Op(String),
     /// A key is not text.
     #[error("a key of table {table} is not text: {key:?}")]
     Key {
@@ -173,6 +205,7 @@ pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, Sta
             let range: Range = entry::decode(value).map_err(wrong)?;
             Change::Unseen(range.from, range.until)
         }
+        CLUSTER if key == ORIGIN => Change::Origin(entry::decode(value).map_err(wrong)?),
         CLUSTER => Change::NextId(entry::decode::<Number>(value).map_err(wrong)?.value),
         node::TABLE => {
             let record = NodeRecord::decode(value).map_err(wrong)?;
@@ -195,12 +228,52 @@ pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, Sta
     })
 }
 
+/// What it means that an entry of a table of the state is gone; `None`: nothing that is kept in
+/// memory.
+///
+/// # Errors
+/// [`StateError`]: nobody takes such an entry away while the state is in use.
+pub fn gone(table: &str, key: &[u8]) -> Result<Option<Change>, StateError> {
+    Ok(match table {
+        PARTITIONS => Some(Change::ForgetPartition(name(PARTITIONS, key)?)),
+        JOBS => {
+            let id = entry::id_of(key).map_err(none_of_ours(JOBS, key))?;
+            Some(Change::ForgetJob(id))
+        }
+        node::TABLE => return Err(StateError::Key { table: node::TABLE, key: key.to_vec() }),
+        _ => None,
+    })
+}
+
+/// The changes of a save, in order, as [`State::take`] wants them.
+///
+/// # Errors
+/// [`StateError`]; an entry that no controller of this version has saved.
+pub fn changes(ops: Ops<'_>) -> Result<Vec<Change>, StateError> {
+    let mut changes = Vec::new();
+    for op in ops {
+        match op.map_err(|error| StateError::Op(error.to_string()))? {
+            Op::Put { table, key, value } => {
+                // The name of the cluster stands in the same table, and no script is in memory.
+                let known = [node::TABLE, PARTITIONS, JOBS].into_iter().find(|of| *of == table);
+                let numbers = table == CLUSTER && [NEXT_ID, UNSEEN, ORIGIN].contains(&key);
+                if let Some(table) = known.or(numbers.then_some(CLUSTER)) {
+                    changes.push(read(table, key, value)?);
+                }
+            }
+            Op::Delete { table, key } => changes.extend(gone(table, key)?),
+        }
+    }
+    Ok(changes)
+}
+
 fn name(table: &'static str, key: &[u8]) -> Result<String, StateError> {
     String::from_utf8(key.to_vec())
         .map_err(|error| StateError::Key { table, key: error.into_bytes() })
 }
 
-fn none_of_ours<'a>(
+/// The error about an entry that is none of ours.
+pub fn none_of_ours<'a>(
     table: &'static str,
     key: &'a [u8],
 ) -> impl FnOnce(EntryError) -> StateError + use<'a> {
@@ -218,18 +291,18 @@ impl State {
     /// [`StateError`].
     pub fn load(view: &View) -> Result<State, StateError> {
         let mut state = State::default();
-        if let Some(value) = view.get(CLUSTER, NEXT_ID)? {
-            state.take(read(CLUSTER, NEXT_ID, value)?);
+        for key in [NEXT_ID, UNSEEN, ORIGIN] {
+            if let Some(value) = view.get(CLUSTER, key)? {
+                state.take(read(CLUSTER, key, value)?);
+            }
         }
-        if let Some(value) = view.get(CLUSTER, UNSEEN)? {
-            state.take(read(CLUSTER, UNSEEN, value)?);
-        }
-        for table in [node::TABLE, PARTITIONS, JOBS] {
+        for table in [node::TABLE, PARTITIONS] {
             for entry in view.scan(table, b"") {
                 let (key, value) = entry?;
                 state.take(read(table, key, value)?);
             }
         }
+        loading::jobs(view, &mut state)?;
         Ok(state)
     }
 
@@ -239,8 +312,10 @@ impl State {
     /// The store does not give them.
     pub fn faults(view: &View) -> Result<Vec<Fault>, SnapshotError> {
         let mut found = Vec::new();
-        if let Some(Err(why)) = view.get(CLUSTER, NEXT_ID)?.map(|v| read(CLUSTER, NEXT_ID, v)) {
-            found.push(Fault { table: CLUSTER, key: NEXT_ID.to_vec(), why });
+        for key in [NEXT_ID, UNSEEN, ORIGIN] {
+            if let Some(Err(why)) = view.get(CLUSTER, key)?.map(|value| read(CLUSTER, key, value)) {
+                found.push(Fault { table: CLUSTER, key: key.to_vec(), why });
+            }
         }
         for table in [node::TABLE, PARTITIONS, JOBS, SCRIPTS] {
             for entry in view.scan(table, b"") {
@@ -267,8 +342,19 @@ impl State {
             Change::ForgetJob(id) => self.forget(id),
             Change::NextId(id) => self.next_id = id,
             Change::Unseen(from, until) => self.unseen = Some((from, until)),
+            Change::Origin(origin) => self.origin = Some(origin),
             Change::Script(..) | Change::ForgetScript(_) => {}
         }
+    }
+
+    /// Takes a job of which nothing was known.
+    ///
+    /// # Panics
+    /// If something was: the caller's mistake.
+    pub fn take_new(&mut self, job: Arc<Job>) {
+        self.derive(&job, true);
+        let old = self.jobs.insert(job.id, job);
+        assert!(old.is_none(), "it was known");
     }
 
     /// A job.
@@ -366,8 +452,12 @@ impl State {
             return;
         }
         let load = self.loads.entry(share.node.clone()).or_default();
-        let set = if completing { &mut load.completing } else { &mut load.running };
-        let (cpus, memory) = (u32::from(share.cpus), share.memory);
+        let (set, cpus) = match (completing, job.is_stopped()) {
+            (true, _) => (&mut load.completing, share.cpus),
+            (false, true) => (&mut load.stopped, 0),
+            (false, false) => (&mut load.running, share.cpus),
+        };
+        let (cpus, memory) = (u32::from(cpus), share.memory);
         if is {
             set.insert(job.id);
             (load.cpus, load.memory) = (load.cpus + cpus, load.memory + memory);
@@ -427,6 +517,9 @@ pub fn batch(changes: &[Change]) -> Result<Batch, BatchError> {
             Change::Unseen(from, until) => {
                 let range = Range { from: *from, until: *until };
                 batch.put(CLUSTER, UNSEEN, &entry::encode(&range))?;
+            }
+            Change::Origin(origin) => {
+                batch.put(CLUSTER, ORIGIN, &entry::encode(origin))?;
             }
         }
     }

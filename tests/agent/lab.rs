@@ -1,4 +1,5 @@
-//! One munged, one real slurmctld, agents of ours or real ones, in a temporary directory.
+//! One munged, one slurmctld, Slurm's own or ours, agents of ours or real ones, in a temporary
+//! directory.
 
 use crate::cluster::{Munged, Process, free_port, until};
 use crate::programs;
@@ -17,10 +18,29 @@ mod leftovers;
 
 pub const OURS: &str = env!("CARGO_BIN_EXE_slurmd");
 
+/// Whose controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Slurm's own.
+    Real,
+    /// Ours.
+    Own,
+}
+
+/// Whose clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hands {
+    /// Slurm's own.
+    Real,
+    /// Ours.
+    Own,
+}
+
 /// A cluster.
 pub struct Lab {
     dir: tempfile::TempDir,
     munged: Munged,
+    pub head: Head,
     slurmctld: PathBuf,
     controller: Option<Process>,
     pub port: u16,
@@ -38,10 +58,24 @@ fn own_name() -> String {
 }
 
 impl Lab {
-    /// A cluster of two nodes, n1 and n2, without agents; `None`: a program is missing.
+    /// A cluster of two nodes, n1 and n2, without agents, under Slurm's own controller; `None`: a
+    /// program is missing.
     pub fn new(test: &str, more: &str) -> Option<Lab> {
+        Lab::under(Head::Real, test, more)
+    }
+
+    /// The same under Slurm's own controller, and then under ours.
+    pub fn both(test: &str, more: &str) -> impl Iterator<Item = Lab> {
+        [Head::Real, Head::Own].into_iter().filter_map(move |head| Lab::under(head, test, more))
+    }
+
+    /// The same under this one.
+    pub fn under(head: Head, test: &str, more: &str) -> Option<Lab> {
         let munged = programs::find("munged", test)?;
-        let slurmctld = programs::find("slurmctld", test)?;
+        let slurmctld = match head {
+            Head::Real => programs::find("slurmctld", test)?,
+            Head::Own => PathBuf::from(env!("CARGO_BIN_EXE_slurmctld")),
+        };
         programs::find("sbatch", test)?;
         let dir = tempfile::Builder::new().prefix("agent").tempdir().unwrap();
         let open = |path: &Path, mode| {
@@ -52,9 +86,14 @@ impl Lab {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         open(&dir.path().join("out"), 0o777);
+        if head == Head::Own {
+            let state = dir.path().join("state");
+            open(&state, 0o700);
+            statedir::Store::create(&state, &statedir::Options::default()).unwrap();
+        }
         let munged = Munged::start(&munged, dir.path());
         let (port, agent_ports) = (free_port(), [free_port(), free_port()]);
-        let mut lab = Lab { dir, munged, slurmctld, controller: None, port, agent_ports };
+        let mut lab = Lab { dir, munged, head, slurmctld, controller: None, port, agent_ports };
         lab.write_conf(more);
         lab.start_controller();
         Some(lab)
@@ -92,7 +131,7 @@ impl Lab {
         Auth::Munge(Munge::load(info).unwrap())
     }
 
-    /// Starts slurmctld, and waits until it answers.
+    /// Starts slurmctld, and waits until it answers. It writes ctld.log, with `-D` too.
     pub fn start_controller(&mut self) {
         let child = Command::new(&self.slurmctld)
             .args(["-D", "-f"])
@@ -107,7 +146,12 @@ impl Lab {
         until("slurmctld answers", || self.run("scontrol ping").contains("is UP"));
     }
 
-    /// SIGTERM: it saves its state. (Killed, it would lose what it acknowledged.)
+    /// SIGKILL. Slurm's own would lose what it acknowledged.
+    pub fn kill_controller(&mut self) {
+        drop(self.controller.take());
+    }
+
+    /// SIGTERM: it saves its state. (Killed, Slurm's own would lose what it acknowledged.)
     pub fn stop_controller(&mut self) {
         let mut process = self.controller.take().unwrap();
         let pid = rustix::process::Pid::from_child(&process.0);
@@ -159,8 +203,16 @@ impl Lab {
     }
 
     fn command(&self, line: &str) -> Command {
+        self.command_of(Hands::Real, line)
+    }
+
+    fn command_of(&self, hands: Hands, line: &str) -> Command {
         let mut words = line.split_whitespace();
-        let mut command = Command::new(words.next().unwrap());
+        let program = Path::new(words.next().unwrap());
+        let mut command = match hands {
+            Hands::Real => Command::new(program),
+            Hands::Own => Command::new(Path::new(OURS).with_file_name(program)),
+        };
         command.args(words.map(|word| word.replace('~', " ")));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/bin");
         command.env("SLURM_CONF", self.path("slurm.conf")).env("TZ", "UTC");
@@ -171,6 +223,16 @@ impl Lab {
     /// Runs a real client; `~` stands for a blank within a word. What it printed.
     pub fn run(&self, line: &str) -> String {
         text(&self.command(line).output().unwrap())
+    }
+
+    /// The same with these clients.
+    pub fn run_by(&self, hands: Hands, line: &str) -> String {
+        text(&self.command_of(hands, line).output().unwrap())
+    }
+
+    /// Submits a script by these clients; its job.
+    pub fn submit_by(&self, hands: Hands, options: &str, script: &str) -> u32 {
+        self.submitted(self.command_of(hands, &format!("sbatch --parsable {options}")), script)
     }
 
     /// Submits a script; its job.
@@ -224,7 +286,8 @@ impl Lab {
             }
             std::thread::sleep(std::time::Duration::from_millis(40));
         }
-        panic!("job {job} stays {last}: {}{}", self.log("n1"), self.log("n2"));
+        let ctld = fs::read_to_string(self.path("ctld.log")).unwrap_or_default();
+        panic!("job {job} stays {last}: {ctld}{}{}", self.log("n1"), self.log("n2"));
     }
 
     /// What a job wrote, or anything else in `out`.
@@ -240,6 +303,13 @@ impl Lab {
         self.out(name).lines().next().unwrap().to_owned()
     }
 
+    /// Waits until an agent of ours has answered a job's launch: whoever kills it before makes
+    /// Slurm's controller queue the job again.
+    pub fn wait_launched(&self, node: &str, job: u32) {
+        let line = format!("job {job} is started for uid");
+        until(&line, || self.log(node).contains(&line));
+    }
+
     /// Waits until a spool holds no job.
     pub fn wait_empty(&self, node: &str) {
         let spool = self.path("spool").join(node);
@@ -248,8 +318,17 @@ impl Lab {
 }
 
 impl Drop for Lab {
-    /// Jobs of a test that failed do not outlive it.
+    /// A test that failed shows what was logged; its jobs do not outlive it.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in ["ctld.log", "n1.log", "n2.log"] {
+                let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+                let idle = |line: &&str| !line.contains("Running job scheduler");
+                let lines: Vec<&str> = text.lines().filter(idle).collect();
+                let last = &lines[lines.len().saturating_sub(100)..];
+                eprintln!("--- the last of {name}:\n{}", last.join("\n"));
+            }
+        }
         for node in ["n1", "n2"] {
             for job in jobs_in(&self.path("spool").join(node)) {
                 if let Ok(pid) = fs::read_to_string(job.join("lock")) {

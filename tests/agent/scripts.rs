@@ -63,6 +63,7 @@ fn a_controller_that_another_one_has_replaced_ends_no_job() {
     let agent = lab.agent(Path::new(OURS), "n1");
     let job = lab.submit("-w n1 -o /dev/null", "echo >up; sleep 600");
     lab.wait_file("up");
+    lab.wait_launched("n1", job);
     let auth = lab.auth();
     let terminate = |epoch: u64, job_id: u32| {
         let step_id = StepId { job_id, step_id: step::NONE, step_het_comp: u32::UNSET };

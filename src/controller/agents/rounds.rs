@@ -219,10 +219,8 @@ impl Agents {
             let mut nodes = Vec::new();
             for node in &job.course.completing {
                 let key = (job.id, node.clone());
-                // Before this controller began nobody knows what was sent.
                 let first = sent.get(&key).copied();
-                let last =
-                    first.unwrap_or(if job.course.end_time.0 >= self.began { now } else { 0 });
+                let last = first.unwrap_or(sent_at(job.course.end_time.0, self.began, now));
                 let due = now >= last + patience;
                 still.insert(key, if due { now } else { last });
                 if due {
@@ -258,6 +256,12 @@ impl Agents {
     }
 }
 
+/// When a node was told that a job ends, as far as this controller knows: now, if it ended under
+/// it. Before it began nobody knows what was sent, and seconds do not part the one it began in.
+fn sent_at(end_time: i64, began: i64, now: i64) -> i64 {
+    if end_time > began { now } else { 0 }
+}
+
 /// Second after second.
 pub async fn clock(agents: Arc<Agents>) {
     let (mut sent, mut asked) = (HashMap::new(), HashMap::new());
@@ -267,5 +271,17 @@ pub async fn clock(agents: Arc<Agents>) {
         agents.ends_again(&state, &mut sent, patience(&conf));
         agents.unconfirmed(&conf, &state, &mut asked);
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sent_at;
+
+    #[test]
+    fn ends_of_before_the_start_and_of_its_second_are_asked_for_at_once() {
+        let began = 100;
+        assert_eq!([99, 100].map(|end| sent_at(end, began, 105)), [0, 0]);
+        assert_eq!(sent_at(101, began, 105), 105, "it was sent by this controller");
     }
 }

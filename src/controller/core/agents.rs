@@ -15,7 +15,7 @@ mod reconcile;
 mod registration;
 mod reports;
 
-pub use liveness::{answered, drain, empty, lost, may_return, silent, without};
+pub use liveness::{answered, because, drain, empty, lost, may_return, silent, without};
 pub use reconcile::patience as patience_of_launch;
 pub use registration::register;
 pub use reports::{batch_done, epilog_done, launched, not_launched};

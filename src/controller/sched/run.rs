@@ -5,6 +5,7 @@
 //! of the time, or have a second between them; what rings during a pass is not forgotten.
 
 use crate::controller::core::Command;
+use crate::controller::core::restored;
 use crate::controller::core::review::{Due, due};
 pub use crate::controller::sched::bell::Bell;
 use crate::controller::sched::layout::Layout;
@@ -64,6 +65,12 @@ fn until(time: i64) -> Duration {
 
 /// One review and one pass; `None`: a panic.
 async fn one(service: &Arc<Service>) -> Option<(Arc<Conf>, Found)> {
+    let (conf, state) = service.working();
+    let awaited = restored::awaited(&conf, &state).len();
+    if awaited > 0 {
+        tracing::debug!("{awaited} nodes have not registered since the store was restored");
+        return Some((conf, Found { next: Some(now() + 1), ..Found::default() }));
+    }
     let next = review(service).await?;
     let looking = Arc::clone(service);
     let done = spawn_blocking(move || {

@@ -46,6 +46,8 @@ pub struct Conf {
     pub path: PathBuf,
     /// Slurm's checksum of the file and of what it includes.
     pub hash: u32,
+    /// The uid of SlurmUser: whoever knows users fills it in, the file only names him.
+    pub slurm_user: u32,
     settings: BTreeMap<&'static str, String>,
     /// The controllers, in the order of their priority.
     pub controllers: Vec<ControllerHost>,
@@ -250,7 +252,8 @@ impl Builder {
         let (settings, controllers) = (self.settings, self.controllers);
         let (partitions, sets) = (self.partitions, self.sets);
         let (path, hash) = (path.to_owned(), 0);
-        Ok(Conf { path, hash, settings, controllers, nodes, partitions, members, sets })
+        let slurm_user = 0;
+        Ok(Conf { path, hash, slurm_user, settings, controllers, nodes, partitions, members, sets })
     }
 
     fn statement(&mut self, line: Statement) -> Result<(), ConfError> {

@@ -75,7 +75,7 @@ pub fn silent(world: World<'_>, nodes: &[String], down: bool) -> Outcome {
         record.state |= node::NO_RESPOND;
         if down {
             draft.note(format!("node {} has not responded for SlurmdTimeout: it is down", of.name));
-            because(&mut record, NOT_RESPONDING, world.now);
+            because(&mut record, NOT_RESPONDING, world);
         }
         draft.node(of, record);
         if down {
@@ -85,21 +85,22 @@ pub fn silent(world: World<'_>, nodes: &[String], down: bool) -> Outcome {
     draft.outcome(Message::code(rc::OK))
 }
 
-/// The reason of the controller itself: it does not take the place of an operator's.
-fn because(record: &mut NodeRecord, why: &str, now: i64) {
+/// The reason of the controller itself, in the name of SlurmUser: it does not take the place of an
+/// operator's.
+pub fn because(record: &mut NodeRecord, why: &str, world: World<'_>) {
     if record.reason.is_empty() || record.reason.bytes().starts_with(NOT_RESPONDING.as_bytes()) {
         record.reason = why.into();
-        (record.reason_uid, record.reason_time) = (0, Time(now));
+        (record.reason_uid, record.reason_time) = (world.conf.slurm_user, Time(world.now));
     }
 }
 
 /// A node gets no new work. One that gets none already stays as it is.
-pub fn drain(record: &mut NodeRecord, why: &str, now: i64) {
+pub fn drain(record: &mut NodeRecord, why: &str, world: World<'_>) {
     if record.state & node::DRAIN != 0 {
         return;
     }
     record.state |= node::DRAIN;
-    because(record, why, now);
+    because(record, why, world);
 }
 
 /// A node is out of service, and with it whatever ran there.
@@ -113,8 +114,8 @@ pub fn lost(draft: &mut Draft<'_>, of: &Node) {
 /// Nothing runs on a node any more: it is out of service, or not even in slurm.conf.
 pub fn empty(draft: &mut Draft<'_>, name: &str) {
     let load = draft.state.load_of(name);
-    let (running, completing) = (load.running, load.completing);
-    without(draft, name, running.into_iter().collect(), completing.into_iter().collect());
+    let running = load.active().collect();
+    without(draft, name, running, load.completing.into_iter().collect());
 }
 
 /// These jobs are no longer on a node.

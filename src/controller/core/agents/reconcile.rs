@@ -3,7 +3,7 @@
 //! | reported, and the job … | comes to |
 //! |---|---|
 //! | runs there | it is there: a launch without an answer is confirmed |
-//! | runs elsewhere, or waits | it is aborted there |
+//! | runs elsewhere, or waits | it is aborted there; if the store was restored: see [`restored`] |
 //! | is ending there | the request to end it goes out again |
 //! | is over, and not just now | the same |
 //! | is unknown, of an id that was given out | it is aborted there |
@@ -19,6 +19,7 @@
 use crate::controller::core::agents::node_of;
 use crate::controller::core::draft::Draft;
 use crate::controller::core::ending;
+use crate::controller::core::restored;
 use crate::controller::core::{Effect, Ending};
 use crate::controller::job::{Course, Job, Share, unbegun};
 use crate::controller::state::Change;
@@ -44,11 +45,12 @@ pub fn jobs(draft: &mut Draft<'_>, of: &Node, registration: &Registration) {
         steps.filter(|step| step.step_id == step::BATCH).map(|step| step.job_id).collect();
     for id in &reported {
         match draft.state.job(*id).cloned() {
+            Some(job) if comes_back(draft, &job, &node, batch.contains(id)) => {}
             Some(job) => known_job(draft, &job, &node),
             None => unknown_job(draft, *id, of, batch.contains(id)),
         }
     }
-    for id in draft.state.load_of(&of.name).running {
+    for id in draft.state.load_of(&of.name).active() {
         if !reported.contains(&id) {
             missing(draft, id, &node);
         }
@@ -58,6 +60,19 @@ pub fn jobs(draft: &mut Draft<'_>, of: &Node, registration: &Registration) {
 fn end(draft: &mut Draft<'_>, job: &Job, node: &Text, how: Ending) {
     let (id, uid) = (job.id, job.spec.user_id);
     draft.effect(Effect::End { job: id, uid, nodes: vec![node.clone()], how });
+}
+
+/// Whether a job was found of which a restored state is behind, and goes on.
+fn comes_back(draft: &mut Draft<'_>, job: &Arc<Job>, node: &Text, batch: bool) -> bool {
+    let has = job.course.shares.iter().any(|share| share.node == *node);
+    let may = (job.is_pending() || job.is_active() && !has) && !job.is_completing();
+    if !may || !batch || !restored::is_behind(&draft.state, job) {
+        return false;
+    }
+    if let Some(running) = restored::goes_on(draft, job, node) {
+        joins(draft, &running, node);
+    }
+    true
 }
 
 fn known_job(draft: &mut Draft<'_>, job: &Job, node: &Text) {
@@ -163,8 +178,8 @@ fn joins(draft: &mut Draft<'_>, job: &Job, node: &Text) {
     let name = node.lossy();
     let Some(of) = node_of(draft.conf, &name) else { return };
     let load = draft.state.load_of(&name);
-    let others = load.running.iter().chain(&load.completing);
-    let shares = others.filter_map(|id| draft.state.job(*id)).flat_map(|job| &job.course.shares);
+    let others = load.all();
+    let shares = others.filter_map(|id| draft.state.job(id)).flat_map(|job| &job.course.shares);
     let taken: Vec<&Bits> =
         shares.filter(|share| share.node == *node).map(|share| &share.cores).collect();
     let cores = u32::from(of.sockets) * u32::from(of.cores);

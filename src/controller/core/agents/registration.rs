@@ -14,7 +14,7 @@
 //! Invariants: flags other than those named stay; a node that has less than it should is brought
 //! back with ReturnToService=2 only; every registration is recorded, with when it booted.
 
-use crate::controller::core::agents::{drain, lost, node_of, reconcile, without};
+use crate::controller::core::agents::{because, drain, lost, node_of, reconcile, without};
 use crate::controller::core::draft::Draft;
 use crate::controller::core::{Effect, Outcome, World, known, size};
 use crate::controller::node::NodeRecord;
@@ -80,7 +80,7 @@ fn specification(draft: &mut Draft<'_>, of: &Node, registration: &Registration, 
         let out = record.state & node::BASE == node::DOWN
             || record.state & (node::DRAIN | node::FAIL) != 0;
         if !out {
-            drain(&mut record, &lacks, draft.now);
+            drain(&mut record, &lacks, draft.world());
         }
         return draft.node(of, record);
     }
@@ -91,7 +91,7 @@ fn specification(draft: &mut Draft<'_>, of: &Node, registration: &Registration, 
     };
     if let Some(why) = failed {
         if record.state & (node::DRAIN | node::FAIL) == 0 {
-            drain(&mut record, why, draft.now);
+            drain(&mut record, why, draft.world());
             draft.note(format!("node {} is drained: {why}", of.name));
         }
         return draft.node(of, record);
@@ -118,10 +118,7 @@ fn in_order(draft: &mut Draft<'_>, of: &Node, mut record: NodeRecord, rebooted: 
             draft.note(format!("node {} returned to service", of.name));
         }
         _ if rebooted && to_service == 0 => {
-            if record.reason.is_empty() || record.reason.bytes() == NOT_RESPONDING.as_bytes() {
-                record.reason = REBOOTED.into();
-                (record.reason_uid, record.reason_time) = (0, Time(draft.now));
-            }
+            because(&mut record, REBOOTED, draft.world());
             draft.node(of, record);
             lost(draft, of);
             return false;
@@ -147,7 +144,7 @@ fn forgotten(draft: &mut Draft<'_>, of: &Node, booted: i64, reported: &BTreeSet<
         let job = draft.state.job(*id);
         !reported.contains(id) && job.is_some_and(|job| job.course.start_time.0 < booted)
     };
-    let running = load.running.into_iter().filter(|id| gone(draft, id)).collect();
+    let running = load.active().filter(|id| gone(draft, id)).collect();
     let completing = load.completing.into_iter().filter(|id| gone(draft, id)).collect();
     without(draft, &of.name, running, completing);
 }

@@ -39,7 +39,7 @@ const NOT_THE_NODES: [u32; 5] = [1002, rc::USER, 4005, 4006, 4003];
 fn drain_node(draft: &mut Draft<'_>, name: &str, why: &str) {
     let Some(of) = node_of(draft.conf, name) else { return };
     let mut record = known(&draft.state, of);
-    drain(&mut record, why, draft.now);
+    drain(&mut record, why, draft.world());
     draft.note(format!("node {name} is drained: {why}"));
     draft.node(of, record);
 }

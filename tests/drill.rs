@@ -1,0 +1,235 @@
+//! The drill counts rightly: a cluster that does well passes; one that forgets a job, changes a
+//! script, loses an output or runs a job twice, each done here on purpose, does not. Whatever ends
+//! a drill, nothing of it stays.
+//!
+//! The sabotage is in programs that stand in for the real ones, not in the drill.
+#![cfg(all(feature = "drill", feature = "cli"))]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const DRILL: &str = env!("CARGO_BIN_EXE_statedir-drill");
+
+/// How often something is looked for, every 20 ms. Nothing is measured by it.
+const TRIES: usize = 6_000;
+
+/// A folder for directories of drills, and one of programs.
+struct Stage {
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tmp")).unwrap();
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        for name in ["slurmctld", "slurmd", "sbatch", "scontrol", "sinfo", "squeue"] {
+            let real = Path::new(DRILL).with_file_name(name);
+            std::os::unix::fs::symlink(real, dir.path().join("bin").join(name)).unwrap();
+        }
+        Stage { dir }
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.dir.path().join("tmp")
+    }
+
+    fn bin(&self) -> PathBuf {
+        self.dir.path().join("bin")
+    }
+
+    /// A script stands in for a program; `$real` is the real one, `$statectl` the operator's tool,
+    /// `$stage` a folder.
+    fn replace(&self, name: &str, script: &str) {
+        let path = self.bin().join(name);
+        fs::remove_file(&path).unwrap();
+        let real = Path::new(DRILL).with_file_name(name);
+        let statectl = Path::new(DRILL).with_file_name("statectl");
+        let (real, statectl, stage) =
+            (real.display(), statectl.display(), self.dir.path().display());
+        let head = format!("#!/bin/sh\nreal={real} statectl={statectl} stage={stage}\n");
+        fs::write(&path, head + script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(DRILL);
+        command.args(args).arg("--programs").arg(self.bin()).env("TMPDIR", self.tmp());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+        (status.code().unwrap(), said)
+    }
+
+    fn is_empty(&self) -> bool {
+        fs::read_dir(self.tmp()).unwrap().next().is_none()
+    }
+
+    /// Processes that were started in the drill's directory.
+    fn left(&self) -> Vec<String> {
+        let mark = self.tmp().to_str().unwrap().to_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+            let all = [read("cmdline"), read("environ")].concat();
+            let text = String::from_utf8_lossy(&all).into_owned();
+            if text.contains(&format!("{mark}/")) {
+                found.push(text);
+            }
+        }
+        found
+    }
+}
+
+const SMALL: [&str; 4] = ["--rounds", "1", "--jobs", "30"];
+
+#[test]
+fn a_cluster_that_loses_nothing_passes_and_leaves_nothing_behind() {
+    let stage = Stage::new();
+    // The folder of programs may be said as seen from here.
+    let ended = Command::new(DRILL)
+        .args(["--rounds", "2", "--jobs", "40", "--programs", "bin"])
+        .current_dir(stage.dir.path())
+        .env("TMPDIR", stage.tmp())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{said}");
+    assert!(said.contains("drill passed: 80 acknowledged, 0 lost, 0 run twice"), "{said}");
+    assert!(said.contains("80 times sbatch printed an id: scontrol knows 80 of them"), "{said}");
+    assert!(stage.is_empty());
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+/// What is done on purpose, and what the drill must say.
+fn sabotage(program: &str, script: &str, kind: &str, counted: &str) {
+    let stage = Stage::new();
+    stage.replace(program, script);
+    let (code, said) = stage.run(&SMALL);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.lines().any(|line| line.starts_with(kind)), "{kind}: {said}");
+    assert!(said.contains(&format!("drill FAILED: 30 acknowledged, {counted},")), "{said}");
+    assert!(said.contains("kept as evidence") && !stage.is_empty(), "{said}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_that_the_controller_forgets_is_counted_as_lost() {
+    // At its second start the state lacks job 1, whose key is 00000001, that was told at the first.
+    let script = r#"
+while [ $# -gt 0 ]; do [ "$1" = -f ] && conf=$2; shift; done
+mkdir "$stage/first" 2>/dev/null || {
+    state=$(sed -n 's/^StateSaveLocation=//p' "$conf")
+    "$statectl" -C "$state" delete jobs --key-b64 AAAAAQ== >&2
+}
+exec "$real" -D -f "$conf"
+"#;
+    sabotage("slurmctld", script, "unknown: 1 ", "1 lost, 0 run twice");
+}
+
+#[test]
+fn a_script_that_is_another_one_is_counted_as_lost() {
+    let script = r#"
+for last; do :; done
+case "$*" in *drill-7\ *) echo : changed >>"$last" ;; esac
+exec "$real" "$@"
+"#;
+    sabotage("sbatch", script, "other script: 1 ", "1 lost, 0 run twice");
+}
+
+#[test]
+fn an_output_that_never_appears_is_counted_as_lost() {
+    let script = r#"
+for last; do :; done
+case "$*" in *drill-7\ *) set -- -J drill-7 -o /dev/null "$last" ;; esac
+exec "$real" "$@"
+"#;
+    sabotage("sbatch", script, "no output: 1 ", "1 lost, 0 run twice");
+}
+
+#[test]
+fn a_job_that_runs_twice_is_counted_by_its_own_output() {
+    let script = r#"
+for last; do :; done
+said=$("$real" "$@") || exit
+case "$*" in *drill-7\ *)
+    while [ $# -gt 0 ]; do [ "$1" = -o ] && out=${2%j}; shift; done
+    sh "$last" >>"${out%\%}${said##* }" ;;
+esac
+echo "$said"
+"#;
+    sabotage("sbatch", script, "ran twice: 1 ", "0 lost, 1 run twice");
+}
+
+#[test]
+fn a_submission_that_makes_two_jobs_is_counted() {
+    let script = r#"
+case "$*" in *drill-7\ *) "$real" "$@" >/dev/null ;; esac
+exec "$real" "$@"
+"#;
+    sabotage("sbatch", script, "made twice: 1 ", "0 lost, 1 run twice");
+}
+
+fn until(what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..TRIES {
+        if ready() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("never: {what}");
+}
+
+fn signal(child: &Child, number: i32) {
+    let pid = rustix::process::Pid::from_child(child);
+    let signal = rustix::process::Signal::from_named_raw(number).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn a_signal_in_the_stream_ends_it_with_everything_that_it_started() {
+    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let stage = Stage::new();
+        let child = stage.command(&["--jobs", "2000"]).spawn().unwrap();
+        let runs = || {
+            let drill = fs::read_dir(stage.tmp()).unwrap().flatten().next()?;
+            fs::read_dir(drill.path().join("out/1")).ok()?.flatten().nth(20)
+        };
+        until("jobs run", || runs().is_some());
+        assert!(stage.left().len() > 3, "the cluster is seen");
+        signal(&child, number);
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert_eq!(ended.status.code(), Some(128 + number), "{said}");
+        assert!(said.contains("interrupted"), "{said}");
+        assert!(stage.is_empty());
+        assert_eq!(stage.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_what_to_do_next() {
+    let stage = Stage::new();
+    stage.replace("slurmctld", "echo 'slurmctld: the disk is on fire' >&2; exit 9\n");
+    let (code, said) = stage.run(&SMALL);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("the disk is on fire") && said.contains("next: "), "{said}");
+    assert!(stage.is_empty());
+    fs::remove_file(stage.bin().join("squeue")).unwrap();
+    let (code, said) = stage.run(&SMALL);
+    assert!(code == 3 && said.contains("squeue is not there; next: "), "{said}");
+    let blank = stage.dir.path().join("a b");
+    fs::create_dir(&blank).unwrap();
+    let ended = stage.command(&SMALL).env("TMPDIR", &blank).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3));
+    let (code, said) = stage.run(&["--scenario", "flood"]);
+    assert!(code == 2 && said.contains("controller: kill -9"), "{said}");
+}
