@@ -30,6 +30,7 @@ pub mod log;
 pub mod memory;
 mod metrics;
 pub mod node;
+mod pair;
 pub mod pipeline;
 pub mod sched;
 pub mod server;

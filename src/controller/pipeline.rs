@@ -23,7 +23,7 @@ use crate::slurm::wire::Message;
 use crate::store::{Refusal, SaveError, Store, Ticket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,6 +40,8 @@ pub enum End {
     Asked,
     /// It cannot go on.
     Failed(String),
+    /// Another controller reigns: nothing of what is queued here may be done any more.
+    Deposed(String),
 }
 
 /// Where everybody learns that the controller is to end.
@@ -124,9 +126,9 @@ struct Shared {
 
 /// The two threads, and what they work on.
 pub struct Pipeline {
-    work: Option<mpsc::Sender<Work>>,
+    work: RwLock<Option<mpsc::Sender<Work>>>,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Seconds since 1970.
@@ -183,11 +185,13 @@ impl Pipeline {
                 .spawn(move || Applier { shared: first, applied, seen }.run(commands))?,
             thread("conclude").spawn(move || Concluder { shared: second }.run(&stages))?,
         ];
-        Ok((Pipeline { work: Some(work), shared, threads }, wanted))
+        let (work, threads) = (RwLock::new(Some(work)), Mutex::new(threads));
+        Ok((Pipeline { work, shared, threads }, wanted))
     }
 
     async fn send(&self, work: Work) -> Option<()> {
-        self.work.as_ref()?.send(work).await.ok()
+        let to = read(&self.work).clone()?;
+        to.send(work).await.ok()
     }
 
     /// Does a command: what it changed is durable when this returns. [`AGAIN`]: nothing was done.
@@ -252,7 +256,7 @@ impl Pipeline {
     }
 
     /// Finishes what is under way, and closes the store.
-    pub fn close(mut self) -> Result<(), crate::store::CloseError> {
+    pub fn close(self) -> Result<(), crate::store::CloseError> {
         self.finish();
         let shared = Arc::clone(&self.shared);
         drop(self);
@@ -260,9 +264,12 @@ impl Pipeline {
         shared.store.close()
     }
 
-    fn finish(&mut self) {
-        self.work = None;
-        for thread in self.threads.drain(..) {
+    /// Finishes what is under way; nothing is taken any more. What was acknowledged is durable, and
+    /// nothing else will be saved.
+    pub fn finish(&self) {
+        *write(&self.work) = None;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the controller has panicked");
             }

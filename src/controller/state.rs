@@ -12,7 +12,7 @@ use crate::controller::entry::{self, EntryError};
 use crate::controller::job::{JOBS, Job, Payload, SCRIPTS, Share};
 use crate::controller::loading;
 use crate::controller::node::{self, NodeRecord};
-use crate::format::BatchError;
+use crate::format::{BatchError, Op, Ops};
 use crate::slurm::wire::record::record;
 use crate::slurm::wire::tables::UpdatePartition;
 use crate::slurm::wire::{Text, Time};
@@ -167,6 +167,9 @@ pub enum StateError {
         /// Its key.
         key: u32,
     },
+    /// A save cannot be read.
+    #[error("a save cannot be read: {0}")]
+    Op(String),
     /// A key is not text.
     #[error("a key of table {table} is not text: {key:?}")]
     Key {
@@ -223,6 +226,45 @@ pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, Sta
         }
         _ => unreachable!("{table} is no table of the state"),
     })
+}
+
+/// What it means that an entry of a table of the state is gone; `None`: nothing that is kept in
+/// memory.
+///
+/// # Errors
+/// [`StateError`]: nobody takes such an entry away while the state is in use.
+pub fn gone(table: &str, key: &[u8]) -> Result<Option<Change>, StateError> {
+    Ok(match table {
+        PARTITIONS => Some(Change::ForgetPartition(name(PARTITIONS, key)?)),
+        JOBS => {
+            let id = entry::id_of(key).map_err(none_of_ours(JOBS, key))?;
+            Some(Change::ForgetJob(id))
+        }
+        node::TABLE => return Err(StateError::Key { table: node::TABLE, key: key.to_vec() }),
+        _ => None,
+    })
+}
+
+/// The changes of a save, in order, as [`State::take`] wants them.
+///
+/// # Errors
+/// [`StateError`]; an entry that no controller of this version has saved.
+pub fn changes(ops: Ops<'_>) -> Result<Vec<Change>, StateError> {
+    let mut changes = Vec::new();
+    for op in ops {
+        match op.map_err(|error| StateError::Op(error.to_string()))? {
+            Op::Put { table, key, value } => {
+                // The name of the cluster stands in the same table, and no script is in memory.
+                let known = [node::TABLE, PARTITIONS, JOBS].into_iter().find(|of| *of == table);
+                let numbers = table == CLUSTER && [NEXT_ID, UNSEEN, ORIGIN].contains(&key);
+                if let Some(table) = known.or(numbers.then_some(CLUSTER)) {
+                    changes.push(read(table, key, value)?);
+                }
+            }
+            Op::Delete { table, key } => changes.extend(gone(table, key)?),
+        }
+    }
+    Ok(changes)
 }
 
 fn name(table: &'static str, key: &[u8]) -> Result<String, StateError> {

@@ -54,10 +54,15 @@ impl Agents {
         let kind = message.kind();
         let asked = now();
         let answered = spawn_blocking(move || {
-            call(service.auth(), (&address, port), &message, To::Anybody, times)
+            // Right before it leaves: what was queued by a controller that was deposed is dropped.
+            if !service.still_reigns() {
+                return None;
+            }
+            Some(call(service.auth(), (&address, port), &message, To::Anybody, times))
         });
         let answered = answered.await.expect("a question does not panic");
         drop(place);
+        let Some(answered) = answered else { return Said::Silence };
         match answered {
             Ok(answer) => {
                 self.lives(of, &answer).await;
@@ -82,6 +87,9 @@ impl Agents {
         let (service, times) = (Arc::clone(&self.service), times(conf));
         let (address, port, name) = (of.address.clone(), of.port, of.name.clone());
         let told = spawn_blocking(move || {
+            if !service.still_reigns() {
+                return Ok(());
+            }
             tell(service.auth(), (&address, port), &message, To::Anybody, times)
                 .map_err(|error| tracing::debug!("node {name}: {error}"))
         });

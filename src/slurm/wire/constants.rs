@@ -293,3 +293,19 @@ pub mod auth {
 
 /// A registration that wants the list of resources in return.
 pub const REGISTRATION_WANTS_TRES: u16 = 0x2;
+
+/// What controllers of a pair tell each other.
+pub mod peer {
+    /// A standby: it watches, and whether it could take over.
+    pub const WATCHES: u16 = 1;
+    /// The reign of who says it; epoch 0: it does not reign.
+    pub const REIGNS: u16 = 2;
+    /// The reign of that epoch has ended; whoever is told may have the next one.
+    pub const OFFERS: u16 = 3;
+    /// Whether who was offered the reign has it.
+    pub const TAKEN: u16 = 4;
+    /// A standby wants the reign, for an operator wants so.
+    pub const ASKS: u16 = 5;
+    /// All controllers are to end.
+    pub const SHUTDOWN: u16 = 6;
+}
