@@ -9,6 +9,8 @@ mod cluster;
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 #[path = "durable/judge.rs"]
 mod judge;
+#[path = "controller/keyed.rs"]
+mod keyed;
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 #[path = "durable/own.rs"]
 mod own;
