@@ -1,5 +1,5 @@
-//! Our clients beside Slurm's own, against Slurm's own controller and ours, with Slurm's own agents:
-//! what both print is the same, byte for byte, but for clock times.
+//! Our clients beside Slurm's own, against Slurm's own controller and ours, with Slurm's own
+//! agents: what both print is the same, byte for byte, but for clock times.
 #![cfg(all(feature = "client", feature = "controller"))]
 
 #[allow(dead_code, reason = "each test uses its part of the stage")]
