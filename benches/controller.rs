@@ -11,6 +11,8 @@ mod cluster;
 mod device;
 #[path = "controller/flags.rs"]
 mod flags;
+#[path = "../tests/controller/keyed.rs"]
+mod keyed;
 #[path = "controller/lab.rs"]
 mod lab;
 #[path = "controller/load.rs"]

@@ -8,6 +8,8 @@
 mod cluster;
 #[path = "agent/crashes.rs"]
 mod crashes;
+#[path = "agent/daemon.rs"]
+mod daemon;
 #[path = "agent/health.rs"]
 mod health;
 #[path = "agent/jobs.rs"]

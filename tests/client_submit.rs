@@ -140,7 +140,7 @@ impl Pair {
         let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
         let asked = self.server.take();
         let found = asked.into_iter().find_map(|asked| match asked.message {
-            Message::Submit(desc) => Some(*desc),
+            Message::Submit(desc) | Message::UpdateJob(desc) => Some(*desc),
             _ => None,
         });
         (found.unwrap_or_else(|| panic!("{line}: nothing is submitted: {said}")), said)
@@ -167,6 +167,46 @@ fn every_field_that_ours_submits_is_the_one_that_slurms_own_submits() {
         }
         let (theirs, own) = (fields(theirs), fields(own));
         for (theirs, own) in theirs.iter().zip(&own).filter(|(a, b)| a != b).take(4) {
+            wrong.push(format!("{line}:\n  Slurm {theirs}\n  ours  {own}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Changes of a job, for a controller that only listens.
+const UPDATES: &[&str] = &[
+    "scontrol update jobid=7 account=",
+    "scontrol update jobid=7 account=acct",
+    "scontrol update jobid=7 partition=",
+    "scontrol update jobid=7 partition=main",
+    "scontrol update jobid=7 qos=",
+    "scontrol update jobid=7 qos=fast",
+    "scontrol update jobid=7 wckey=",
+    "scontrol update jobid=7 wckey=key",
+    "scontrol update jobid=7 account= partition= qos= wckey=",
+    "scontrol update jobid=7 resetaccruetime",
+    "scontrol update jobid=7 nice",
+    "scontrol update jobid=7 nice=5 priority=9",
+    "scontrol update jobid=7 name=other comment=why",
+    "scontrol update jobid=7 numcpus=2-4 numtasks=3",
+    "scontrol update jobid=7 minmemorycpu=100 mintmpdisknode=5",
+    "scontrol update jobid=7 starttime=2031-02-03T04:05:06",
+    "scontrol update jobid=7 features=a dependency=afterok:3",
+    "scontrol update jobid=7 contiguous=yes requeue=0",
+    "scontrol hold 7",
+    "scontrol uhold 7",
+];
+
+#[test]
+fn every_field_of_a_change_of_a_job_is_the_one_that_slurms_own_sends() {
+    let test = "every_field_of_a_change_of_a_job_is_the_one_that_slurms_own_sends";
+    let Some(pair) = Pair::new(test) else { return };
+    let real = programs::find("scontrol", test).unwrap();
+    let mut wrong = Vec::new();
+    for line in UPDATES {
+        let (theirs, own) = (pair.submit(&real, line).0, pair.submit(&ours("scontrol"), line).0);
+        let (theirs, own) = (fields(theirs), fields(own));
+        for (theirs, own) in theirs.iter().zip(&own).filter(|(a, b)| a != b) {
             wrong.push(format!("{line}:\n  Slurm {theirs}\n  ours  {own}"));
         }
     }

@@ -14,6 +14,8 @@
 mod cluster;
 #[path = "durable/judge.rs"]
 mod judge;
+#[path = "controller/keyed.rs"]
+mod keyed;
 #[path = "durable/own.rs"]
 mod own;
 #[path = "programs/mod.rs"]

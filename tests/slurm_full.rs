@@ -13,6 +13,9 @@ mod cluster;
 #[path = "durable/judge.rs"]
 mod judge;
 #[allow(dead_code, reason = "every test binary uses a part of it")]
+#[path = "controller/keyed.rs"]
+mod keyed;
+#[allow(dead_code, reason = "every test binary uses a part of it")]
 #[path = "durable/own.rs"]
 mod own;
 #[path = "programs/mod.rs"]

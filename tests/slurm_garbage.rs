@@ -249,7 +249,7 @@ fn service(dir: &Path) -> Arc<Service> {
     let state = State::load(&store.view()).unwrap();
     let name = "localhost".to_owned();
     let host = Host { name, index: 0, started: 1, slurm_user: 0, slurmd_user: 0 };
-    Arc::new(Service::new(conf, auth, store, state, host).unwrap().0)
+    Arc::new(Service::new(conf, Arc::new(auth), store, state, host).unwrap().0)
 }
 
 /// The same message about something that is there, and in the name of its owner.

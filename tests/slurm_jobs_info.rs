@@ -275,6 +275,12 @@ const ACCEPTED: &[&str] = &[
     "--wckey=key",
     "--use-min-nodes -N1-2",
     "--spread-job -n 2",
+    "--bb=x",
+    "--container=/x",
+    "--reboot",
+    "--deadline=2035-01-01",
+    "--deadline=2035-01-01 -t 10",
+    "--deadline=2035-01-01 --time-min=5 -t 10",
     "--prefer=a",
     "--qos=normal",
     "--hint=nomultithread",
@@ -294,10 +300,12 @@ const ACCEPTED: &[&str] = &[
 ];
 
 /// Lines that Slurm accepts and makes nothing of; here they are refused.
-const REFUSED_HERE: &[&str] = &["-C a&", "--bb=x", "--deadline=now+1hour", "--container=/x"];
+const REFUSED_HERE: &[&str] = &["-C a&"];
 
 /// Lines that both refuse.
 const REFUSED: &[&str] = &[
+    "--deadline=2020-01-01",
+    "--deadline=now+3minutes -t 10 --time-min=5",
     "-p nope",
     "-p main,nope",
     "-p noroot",

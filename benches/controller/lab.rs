@@ -2,8 +2,8 @@
 
 use crate::cluster::{Controller, Process, free_port, until};
 use crate::flags::Flags;
+use crate::keyed;
 use statedir::slurm::auth::Auth;
-use statedir::slurm::auth::key::{self, Key, system_clock};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,13 +30,7 @@ pub fn scratch(flags: &Flags) -> tempfile::TempDir {
 
 /// Our controller under `auth/key`, not started.
 pub fn ours_with_key(dir: &Path) -> (Controller, Arc<Auth>, PathBuf) {
-    let ours = Controller::configure(dir.join("ours"), "", CLUSTER);
-    let key_file = dir.join("key");
-    key::create(&key_file).unwrap();
-    let own = format!("AuthKeyFile={}\n", key_file.display());
-    std::fs::write(ours.dir.join("statedir.conf"), own).unwrap();
-    ours.init();
-    let auth = Auth::Key(Key::load(&key_file, system_clock()).unwrap());
+    let (ours, auth, key_file) = keyed::configure(dir, CLUSTER);
     (ours, Arc::new(auth), key_file)
 }
 

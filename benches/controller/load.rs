@@ -1,9 +1,10 @@
 //! Requests, many in flight, each over a TCP connection of its own, as Slurm's clients send them.
 
+use crate::keyed::held_job;
 use statedir::slurm::auth::{Auth, Role, To};
 use statedir::slurm::wire::frame::{Frame, Header, LENGTH_LEN};
 use statedir::slurm::wire::tables::JobDesc;
-use statedir::slurm::wire::{Field, Message, Version};
+use statedir::slurm::wire::{Message, Version};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -42,23 +43,8 @@ impl Ran {
 
 /// A held batch job, whose request has a body of 2.5 KB.
 pub fn job() -> JobDesc {
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     let environment = (0..12).map(|at| format!("VARIABLE_{at}=value_of_it").as_str().into());
-    JobDesc {
-        name: "bench".into(),
-        script: script().as_str().into(),
-        environment: environment.collect(),
-        argv: vec!["/home/user/script.sh".into()],
-        work_dir: "/tmp".into(),
-        std_out: "/dev/null".into(),
-        user_id: uid.as_raw(),
-        group_id: gid.as_raw(),
-        priority: 0,
-        min_nodes: 1,
-        min_cpus: 1,
-        num_tasks: 1,
-        ..JobDesc::unset()
-    }
+    held_job("bench", &script(), environment.collect())
 }
 
 /// As varied as scripts are: zstd makes half of it.

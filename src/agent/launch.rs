@@ -11,7 +11,7 @@
 //! Invariant: 0 is answered only when a supervisor has locked the folder.
 
 use crate::agent::jobs::{Run, State};
-use crate::agent::log::{error, info};
+use crate::agent::log::{self, error, info};
 use crate::agent::permission;
 use crate::agent::serve::Agent;
 use crate::agent::setup::Setup;
@@ -30,6 +30,8 @@ const DUPLICATE: u32 = 2011;
 const FOLDER: u32 = 4010;
 /// Slurm's number: it cannot be that user.
 const USER: u32 = 4016;
+/// How long a login may take, if GetEnvTimeout does not say: as Slurm's own agent has it.
+const LOGIN_S: u32 = 120;
 /// In amounts of memory: for each CPU.
 const PER_CPU: u64 = 1 << 63;
 
@@ -92,7 +94,11 @@ fn supervise(agent: &Agent, id: u32, run: Run, brief: &Brief, script: &[u8]) -> 
     let folder = agent.jobs.folder(id);
     folder.make(brief, script)?;
     let supervised = || {
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        if log::is_syslog() {
+            command.env(log::SYSLOG_MARK, "1");
+        }
+        let mut child = command
             .arg("--supervise")
             .arg(folder.path())
             .stdin(Stdio::null())
@@ -148,6 +154,7 @@ fn brief(setup: &Setup, mut launch: Launch, cred: &Cred) -> Brief {
         propagate_except: text("PropagateResourceLimitsExcept"),
         cgroup: tree::groups().and_then(|path| Some(path.to_str()?.into())).unwrap_or_default(),
         permitted_at: Time(cred.ctime.0),
+        login_s: if conf.says("GetEnvTimeout") { seconds("GetEnvTimeout") } else { LOGIN_S },
         launch,
     }
 }

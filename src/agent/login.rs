@@ -2,7 +2,7 @@
 //! (`--get-user-env`, and `--export=NONE`): `su - USER`, as Slurm's own agent has it. What the job
 //! brings goes before it.
 //!
-//! Invariant: if it cannot be had, or not within [`LIMIT`], the job runs with what it brings.
+//! Invariant: if it cannot be had, or not in time, the job runs with what it brings.
 
 use crate::agent::log::error;
 use crate::agent::program;
@@ -13,7 +13,6 @@ use std::time::Duration;
 
 /// How a job says that it wants this.
 const WISH: &[u8] = b"SLURM_GET_USER_ENV=1";
-const LIMIT: Duration = Duration::from_secs(20);
 /// Around the variables, since login scripts write, too.
 const BEGIN: &str = "STATEDIR-BEGIN\n";
 const END: &str = "\0STATEDIR-END";
@@ -22,11 +21,12 @@ const ASK: &str = "/bin/echo STATEDIR-BEGIN; /usr/bin/env -0; /bin/echo STATEDIR
 const LEFT_OUT: [&str; 3] = ["DISPLAY", "ENVIRONMENT", "HOSTNAME"];
 
 /// Puts the user's variables before the job's own, if it asks for them.
-pub fn provide(launch: &mut Launch, user: &str) {
+/// `limit_s`: how long that may take.
+pub fn provide(launch: &mut Launch, user: &str, limit_s: u32) {
     if !launch.environment.iter().any(|entry| entry.bytes() == WISH) {
         return;
     }
-    match ask(user) {
+    match ask(user, Duration::from_secs(limit_s.into())) {
         Ok(mut all) => {
             all.append(&mut launch.environment);
             launch.environment = all;
@@ -35,13 +35,13 @@ pub fn provide(launch: &mut Launch, user: &str) {
     }
 }
 
-fn ask(user: &str) -> Result<Vec<Text>, String> {
+fn ask(user: &str, limit: Duration) -> Result<Vec<Text>, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can log in as others".to_owned());
     }
     let mut command = Command::new("/bin/su");
     command.args(["-", user, "-c", ASK]);
-    let done = program::run_command(command, &[], Some(LIMIT)).map_err(|why| why.to_string())?;
+    let done = program::run_command(command, &[], Some(limit)).map_err(|why| why.to_string())?;
     let found = done.well().then(|| variables(&done.output)).flatten();
     found.ok_or_else(|| format!("su ended with {:?}", done.status))
 }

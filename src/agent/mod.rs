@@ -18,6 +18,7 @@
 //! - Nothing is done for a message whose credential is not SlurmUser's or root's, nor for an older
 //!   epoch than the highest that was seen.
 
+mod background;
 mod controllers;
 mod ending;
 mod entry;

@@ -17,7 +17,7 @@ use crate::agent::ending::{self, Kind};
 use crate::agent::health;
 use crate::agent::jobs::{self, Jobs};
 use crate::agent::launch;
-use crate::agent::log::{debug, error, info};
+use crate::agent::log::{self, debug, error, info};
 use crate::agent::machine;
 use crate::agent::past::Past;
 use crate::agent::register::{self, Why};
@@ -143,6 +143,8 @@ pub fn run(
             for number in signals.take() {
                 if number == libc::SIGHUP {
                     agent.reconfigure();
+                } else if number == libc::SIGUSR2 {
+                    log::reopen();
                 } else {
                     return info!("ends by signal {number}; jobs go on");
                 }

@@ -49,6 +49,7 @@ record! {
         propagate_except: Text;
         cgroup: Text;
         permitted_at: Time;
+        login_s: u32;
         launch: Launch;
     }
 

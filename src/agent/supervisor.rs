@@ -131,7 +131,7 @@ impl Supervisor {
             self.orders();
             if !self.forgotten {
                 let user = task::user(&self.brief);
-                login::provide(&mut self.brief.launch, &user);
+                login::provide(&mut self.brief.launch, &user, self.brief.login_s);
                 self.start()?;
             }
         }

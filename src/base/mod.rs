@@ -5,6 +5,7 @@ mod authority;
 mod codec;
 mod ids;
 pub mod limits;
+pub mod spans;
 
 pub use authority::{Authority, Fenced, Local, Point};
 pub use codec::{Cursor, Short};

@@ -62,3 +62,11 @@ pub fn blank(conf: &Conf) -> JobDesc {
         ..JobDesc::default()
     }
 }
+
+/// Marks what was not asked for, as every request of Slurm's clients about a job does, also one
+/// that changes it: account, partition, quality of service, key of work are the default ones.
+pub fn mark_defaults(desc: &mut JobDesc) {
+    let asked = [&desc.account, &desc.partition, &desc.qos, &desc.wckey];
+    let absent = asked.into_iter().zip(25..).filter(|(text, _)| text.is_none());
+    desc.bitflags |= absent.map(|(_, bit)| 1_u64 << bit).sum::<u64>();
+}

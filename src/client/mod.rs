@@ -81,6 +81,28 @@ impl Call {
     }
 }
 
+/// Prints what `once` finds; again each so many seconds, if there are any. `dated`: below the time.
+/// The exit code.
+fn again(each_s: u64, dated: bool, once: impl Fn() -> Result<String, u8>) -> u8 {
+    loop {
+        if dated {
+            text::print(&time::date());
+        }
+        let code = once().map_or_else(
+            |code| code,
+            |out| {
+                text::print(&out);
+                0
+            },
+        );
+        if each_s == 0 {
+            return code;
+        }
+        text::print("\n");
+        std::thread::sleep(std::time::Duration::from_secs(each_s));
+    }
+}
+
 /// The value of an environment variable.
 fn env(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| text::from_os(&value))

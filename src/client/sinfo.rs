@@ -6,7 +6,7 @@ use crate::client::cluster::Cluster;
 use crate::client::columns::{Column, left, right};
 use crate::client::getopt::{Getopt, Long, Takes};
 use crate::client::job::show;
-use crate::client::{Call, VERSION, env, node_state, partition, text, time, units, users};
+use crate::client::{Call, VERSION, again, env, node_state, partition, text, time, units, users};
 use crate::slurm::hostlist::{by_prefix, compress, expand};
 use crate::slurm::wire::constants::node;
 use crate::slurm::wire::tables::{InfoRequest, Node, NodeRequest, Partition};
@@ -443,10 +443,6 @@ fn members<'a>(partition: &Partition, nodes: &'a [Node], single: bool) -> Vec<&'
     partition.node_inx.iter().filter_map(|at| nodes.get(at as usize)).collect()
 }
 
-fn names(list: &str) -> Vec<String> {
-    list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-}
-
 fn read(call: &Call) -> Result<Options, u8> {
     let mut options = Options { all: env("SINFO_ALL").is_some(), ..Options::default() };
     if let Some(list) = env("SINFO_PARTITION") {
@@ -457,7 +453,7 @@ fn read(call: &Call) -> Result<Options, u8> {
             );
             return Err(1);
         }
-        options.partitions = Some(names(&list));
+        options.partitions = Some(text::list(&list));
     }
     let (mut all, mut some) = (false, false);
     let mut reader =
@@ -496,7 +492,7 @@ fn read(call: &Call) -> Result<Options, u8> {
             'N' => options.by_node = true,
             'p' => {
                 some = true;
-                options.partitions = Some(names(&value));
+                options.partitions = Some(text::list(&value));
             }
             'r' => options.responding = true,
             'R' => options.reasons = true,
@@ -602,21 +598,6 @@ pub fn main(call: &Call) -> u8 {
         Err(code) => return code,
     };
     let Some(cluster) = Cluster::of(call) else { return 1 };
-    loop {
-        if !options.no_header && (options.long || options.each_s > 0) {
-            text::print(&time::date());
-        }
-        let code = match once(&cluster, &options) {
-            Ok(out) => {
-                text::print(&out);
-                0
-            }
-            Err(code) => code,
-        };
-        if options.each_s == 0 {
-            return code;
-        }
-        text::print("\n");
-        std::thread::sleep(std::time::Duration::from_secs(options.each_s));
-    }
+    let dated = !options.no_header && (options.long || options.each_s > 0);
+    again(options.each_s, dated, || once(&cluster, &options))
 }

@@ -7,7 +7,7 @@ use crate::client::cluster::Cluster;
 use crate::client::columns::{Column, left, right};
 use crate::client::getopt::{Getopt, Long, Takes};
 use crate::client::job::{Known, show};
-use crate::client::{Call, VERSION, env, job_state, ranges, reasons, text, time, users};
+use crate::client::{Call, VERSION, again, env, job_state, ranges, reasons, text, time, users};
 use crate::slurm::hostlist::{by_prefix, compress, expand};
 use crate::slurm::wire::constants::{job, step};
 use crate::slurm::wire::tables::{
@@ -480,12 +480,8 @@ fn step_lines(mut steps: Vec<Step>, options: &Options) -> String {
     out
 }
 
-fn list(value: &str) -> Vec<String> {
-    value.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect()
-}
-
 fn jobs(call: &Call, value: &str) -> Result<Vec<Wanted>, u8> {
-    let wanted = list(value).into_iter().map(|one| {
+    let wanted = text::list(value).into_iter().map(|one| {
         let (id, rest) = text::leading_number(&one);
         let task = rest.strip_prefix('_').map(|task| text::leading_number(task).0);
         match u32::try_from(id) {
@@ -503,7 +499,7 @@ fn states(call: &Call, value: &str) -> Result<Option<Vec<u32>>, u8> {
     if value.eq_ignore_ascii_case("all") {
         return Ok(None);
     }
-    let states = list(value).into_iter().map(|name| {
+    let states = text::list(value).into_iter().map(|name| {
         job_state::wanted(&name).ok_or_else(|| {
             call.error(&format!("Invalid job state specified: {name}"));
             call.error(&format!("Valid job states include: {}\n", job_state::listed()));
@@ -514,7 +510,7 @@ fn states(call: &Call, value: &str) -> Result<Option<Vec<u32>>, u8> {
 }
 
 fn user_list(call: &Call, value: &str) -> Vec<u32> {
-    let found = list(value).into_iter().filter_map(|name| {
+    let found = text::list(value).into_iter().filter_map(|name| {
         users::uid(&name).or_else(|| {
             call.error(&format!("Invalid user: {name}\n"));
             None
@@ -542,7 +538,7 @@ fn read(call: &Call) -> Result<Options, u8> {
         let given = value.is_some();
         let value = value.unwrap_or_default();
         match option {
-            'A' | 'U' => options.accounts = Some(list(&value)),
+            'A' | 'U' => options.accounts = Some(text::list(&value)),
             'a' => options.all = true,
             'h' => options.no_header = true,
             'i' => match value.parse() {
@@ -559,9 +555,9 @@ fn read(call: &Call) -> Result<Options, u8> {
                 }
             }
             'l' => options.long = true,
-            'n' => options.names = Some(list(&value)),
-            'p' => options.partitions = Some(list(&value)),
-            'q' => options.qos = Some(list(&value)),
+            'n' => options.names = Some(text::list(&value)),
+            'p' => options.partitions = Some(text::list(&value)),
+            'q' => options.qos = Some(text::list(&value)),
             'R' => options.reservation = Some(value),
             'r' => options.each_task = true,
             's' if !given => options.steps = true,
@@ -624,7 +620,7 @@ fn from_environment(call: &Call, options: &mut Options) -> Result<(), u8> {
     ];
     for (option, name) in lists {
         if option.is_none() {
-            *option = env(name).map(|value| list(&value));
+            *option = env(name).map(|value| text::list(&value));
         }
     }
     if let (None, Some(value)) = (&options.states, env("SQUEUE_STATES")) {
@@ -713,23 +709,8 @@ pub fn main(call: &Call) -> u8 {
             Err(code) => return code,
         }
     }
-    loop {
-        if !options.no_header && (options.long || options.each_s > 0) {
-            text::print(&time::date());
-        }
-        let code = match once(&cluster, &options) {
-            Ok(out) => {
-                text::print(&out);
-                0
-            }
-            Err(code) => code,
-        };
-        if options.each_s == 0 {
-            return code;
-        }
-        text::print("\n");
-        std::thread::sleep(std::time::Duration::from_secs(options.each_s));
-    }
+    let dated = !options.no_header && (options.long || options.each_s > 0);
+    again(options.each_s, dated, || once(&cluster, &options))
 }
 
 #[cfg(test)]

@@ -27,6 +27,11 @@ pub fn to_os(text: &str) -> OsString {
     OsString::from_vec(to_bytes(text))
 }
 
+/// What commas separate; what is empty is left out.
+pub fn list(text: &str) -> Vec<String> {
+    text.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect()
+}
+
 /// From a record; none: empty.
 pub fn of(text: &Text) -> String {
     from_bytes(text.bytes())

@@ -19,6 +19,7 @@ pub mod array;
 pub mod array_list;
 mod control;
 mod cycle;
+pub mod deadline;
 pub mod dependency;
 mod draft;
 pub mod ending;
@@ -30,6 +31,7 @@ mod purge;
 mod reread;
 pub mod restored;
 pub mod review;
+pub mod signals;
 pub mod size;
 mod start;
 mod submit;
@@ -100,6 +102,8 @@ pub enum Command {
     Silent { nodes: Vec<String>, down: bool },
     /// An agent has answered a launch, with Slurm's code; `None`: it could not be reached.
     Launched { job: u32, launch: u32, node: Text, code: Option<u32> },
+    /// Agents have answered a signal that stops a job or lets it go on; `taken`: one has passed it on.
+    Signalled { job: u32, signal: u16, taken: bool },
     /// A batch script has ended.
     BatchDone { done: Box<BatchDone> },
     /// A node has nothing left of a job.
@@ -217,6 +221,9 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::Silent { nodes, down } => agents::silent(world, nodes, *down),
         Command::Launched { job, launch, node, code } => {
             agents::launched(world, *job, *launch, node, *code)
+        }
+        Command::Signalled { job, signal, taken } => {
+            signals::answered(world, *job, *signal, *taken)
         }
         Command::BatchDone { done } => agents::batch_done(world, done),
         Command::EpilogDone { done } => agents::epilog_done(world, done),

@@ -10,6 +10,7 @@ mod guard;
 mod notify;
 mod patience;
 mod pid_file;
+mod several;
 mod signals;
 mod user;
 mod word;
@@ -20,16 +21,17 @@ use crate::controller::daemon::args::Args;
 use crate::controller::daemon::background::Waiting;
 use crate::controller::daemon::guard::Guard;
 use crate::controller::daemon::pid_file::PidFile;
-use crate::controller::daemon::signals::Signals;
+use crate::controller::daemon::signals::{Asked, Signals};
 use crate::controller::home;
 use crate::controller::log;
+use crate::controller::metrics;
 use crate::controller::sched;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
 use crate::slurm::auth::Auth;
 use crate::slurm::auth::configured::uid_of;
 use crate::slurm::conf::Conf;
-use crate::slurm::conf::own::Own;
+use crate::slurm::conf::own::{Mode, Own};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -79,7 +81,7 @@ fn start(args: &Args, line: &[OsString]) -> Result<u8, String> {
     let path = absolute(args.conf())?;
     let mut conf = Conf::load(&path).map_err(|error| error.to_string())?;
     let own = Own::load_beside(&path).map_err(|error| error.to_string())?;
-    let host = host(&conf)?;
+    let host = host(&conf, args.host())?;
     conf.slurm_user = host.slurm_user;
     let user = conf.text("SlurmUser").expect("it has a default").to_owned();
     // A log of another user's could not be written later.
@@ -90,7 +92,7 @@ fn start(args: &Args, line: &[OsString]) -> Result<u8, String> {
     })?;
     if notify::guarded() {
         let stays = args.foreground();
-        return serving(args, Site { conf, own, host }, None, Waiting::of_guard(stays));
+        return serving(args, Site { path, conf, own, host }, None, Waiting::of_guard(stays));
     }
     if let Some(value) = args.nice() {
         rustix::process::setpriority_process(None, value)
@@ -111,14 +113,29 @@ fn start(args: &Args, line: &[OsString]) -> Result<u8, String> {
     if own.guard {
         return Guard { line, conf: path, pid_file, waiting }.run();
     }
-    serving(args, Site { conf, own, host }, Some(pid_file), waiting)
+    serving(args, Site { path, conf, own, host }, Some(pid_file), waiting)
 }
 
 /// What was read before anything was opened.
 struct Site {
+    path: PathBuf,
     conf: Conf,
     own: Own,
     host: Host,
+}
+
+fn limit_of(conf: &Conf) -> Duration {
+    Duration::from_secs(conf.number("SlurmctldTimeout").clamp(1, 65_535))
+}
+
+/// Ends the process because it cannot go on, whatever is under way.
+pub fn fail(why: &str) -> ! {
+    notify::stopping(why);
+    if !log::needs_stderr() {
+        eprintln!("slurmctld: fatal: {why}");
+    }
+    tracing::error!(target: log::FATAL, "{why}");
+    std::process::exit(1)
 }
 
 fn home_of(conf: &Conf) -> PathBuf {
@@ -128,13 +145,17 @@ fn home_of(conf: &Conf) -> PathBuf {
 /// Serves until the end; the program's exit code.
 fn serving(
     args: &Args,
-    Site { conf, own, host }: Site,
+    site: Site,
     mut pid_file: Option<PidFile>,
     waiting: Waiting,
 ) -> Result<u8, String> {
-    note_ignored(&conf);
+    note_ignored(&site.conf);
+    let auth = Arc::new(Auth::configured(&site.conf, &site.own)?);
+    if site.own.mode(site.conf.controllers.len()) == Mode::Shared {
+        return several::serving(args, site, pid_file, waiting, auth);
+    }
+    let Site { conf, own, host, .. } = site;
     let dir = home_of(&conf);
-    let auth = Auth::configured(&conf, &own)?;
     let cluster = conf.text("ClusterName").expect("the file was refused without it");
     let (store, state) = patience::until_free(|| home::open(&dir, cluster, &own, args.recover()))
         .map_err(|error| error.to_string())?;
@@ -145,7 +166,8 @@ fn serving(
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
     tracing::info!("{} nodes, port {first}", conf.nodes.len());
-    let limit = Duration::from_secs(conf.number("SlurmctldTimeout").clamp(1, 65_535));
+    let limit = limit_of(&conf);
+    let address = address_of(&conf, usize::from(host.index));
     let (service, effects) = Service::new(conf, auth, store, state, host)
         .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
@@ -155,38 +177,41 @@ fn serving(
         .build()
         .map_err(|error| format!("threads: {error}"))?;
     let ports = first..=first.saturating_add(count - 1);
-    let end = runtime.block_on(serve(&service, effects, ports, limit, waiting));
+    let metrics = metrics::run(Arc::clone(&service), own.metrics, dir);
+    let end = runtime.block_on(serve(&service, effects, (address, ports), limit, waiting, metrics));
     drop(runtime);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
     drop(pid_file);
     match end? {
         End::Asked => Ok(0),
-        End::Failed(why) => Err(why),
+        End::Failed(why) | End::Deposed(why) => Err(why),
     }
 }
 
 async fn serve(
     service: &Arc<Service>,
     effects: mpsc::UnboundedReceiver<Effect>,
-    ports: RangeInclusive<u16>,
+    (address, ports): (Option<String>, RangeInclusive<u16>),
     limit: Duration,
     waiting: Waiting,
+    metrics: impl Future<Output = ()> + Send + 'static,
 ) -> Result<End, String> {
     // Before anybody can see that it is there, and end it.
     let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
     let first = *ports.start();
     let mut listeners = Vec::new();
     for port in ports {
-        listeners.push(listen(port).await?);
+        listeners.push(listen(address.as_deref(), port).await?);
     }
     service.begin().await;
     let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());
     let beside = [
-        tokio::spawn(signals.serve(Arc::clone(service))),
+        tokio::spawn(obey(Arc::clone(service), signals)),
         tokio::spawn(sched::run::run(Arc::clone(service), bell)),
         tokio::spawn(heartbeat(Arc::clone(service), limit)),
+        tokio::spawn(metrics),
     ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;
@@ -195,13 +220,30 @@ async fn serve(
     agents.finish().await;
     notify::stopping(match &end {
         End::Asked => "stopping",
-        End::Failed(why) => why,
+        End::Failed(why) | End::Deposed(why) => why,
     });
     for task in beside {
         task.abort();
         let _ = task.await;
     }
     Ok(end)
+}
+
+/// Does what signals ask for, until the end.
+async fn obey(service: Arc<Service>, mut signals: Signals) {
+    loop {
+        match signals.next().await {
+            Asked::End => break,
+            Asked::Reconfigure => drop(service.reconfigure().await),
+            Asked::LogAnew => {
+                let path = service.durable().0.path.clone();
+                let _ = tokio::task::spawn_blocking(move || signals::follow(&path)).await;
+            }
+        }
+    }
+    tracing::info!("terminate signal received");
+    notify::status("stopping: a signal asked for it");
+    service.stop(End::Asked);
 }
 
 /// Tells the guard that requests and commands are worked at. A thread that waits for the disk is
@@ -231,13 +273,23 @@ fn go(log_file: &Option<PathBuf>, state: &Path) {
     }
 }
 
+/// Where this controller listens, if not everywhere: NoCtldInAddrAny in CommunicationParameters.
+fn address_of(conf: &Conf, place: usize) -> Option<String> {
+    let words = conf.text("CommunicationParameters").unwrap_or_default();
+    let own = words.split(',').any(|word| word.trim().eq_ignore_ascii_case("NoCtldInAddrAny"));
+    own.then(|| conf.controllers[place].address.clone())
+}
+
 /// Both families where the system has them.
-async fn listen(port: u16) -> Result<TcpListener, String> {
+async fn listen(address: Option<&str>, port: u16) -> Result<TcpListener, String> {
     let until = Instant::now() + patience::PATIENCE;
     loop {
-        let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-            Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        let bound = match address {
+            Some(address) => TcpListener::bind((address, port)).await,
+            None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+                Ok(listener) => Ok(listener),
+                Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+            },
         };
         match bound {
             Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
@@ -252,8 +304,10 @@ async fn listen(port: u16) -> Result<TcpListener, String> {
     }
 }
 
-fn host(conf: &Conf) -> Result<Host, String> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+/// Which of slurm.conf's controllers this is: `named`, else the one that is called as this host.
+fn host(conf: &Conf, named: Option<&str>) -> Result<Host, String> {
+    let nodename = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = named.map_or(nodename, str::to_owned);
     let short = name.split('.').next().unwrap_or(&name).to_owned();
     let is_here = |host: &str| host == "localhost" || host == name || host == short;
     let index = conf.controllers.iter().position(|host| is_here(&host.name)).ok_or_else(|| {

@@ -84,6 +84,11 @@ impl Flow {
         (others < IN_FLIGHT_MAX).then_some(entered)
     }
 
+    /// Whether changes are put off.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Acquire)
+    }
+
     /// A save is waited for.
     pub fn waits(&self) {
         self.waiting.store(self.now(), Ordering::Release);

@@ -10,7 +10,7 @@ mod recover;
 pub use recover::{Recover, RecoverError};
 
 use crate::Batch;
-use crate::base::Local;
+use crate::base::{Authority, Local};
 use crate::controller::state::{State, StateError};
 use crate::format::BatchError;
 use crate::format::guard::NAMES;
@@ -129,13 +129,38 @@ pub fn open(
     own: &Own,
     leave_out: Recover,
 ) -> Result<(Store, State), HomeError> {
+    let store = open_store(dir, cluster, own, leave_out, Arc::new(Local))?;
+    let state = state_in(dir, &store)?;
+    Ok((store, state))
+}
+
+/// The state in a store.
+///
+/// # Errors
+/// [`HomeError::State`].
+pub fn state_in(dir: &Path, store: &Store) -> Result<State, HomeError> {
+    State::load(&store.view())
+        .map_err(|error| HomeError::State { dir: dir.to_owned(), error: Box::new(error) })
+}
+
+/// Opens the store of that cluster, by that authority.
+///
+/// # Errors
+/// [`HomeError`]; nothing of the state was changed then.
+pub fn open_store(
+    dir: &Path,
+    cluster: &str,
+    own: &Own,
+    leave_out: Recover,
+    authority: Arc<dyn Authority>,
+) -> Result<Store, HomeError> {
     let options =
         Options { history: own.history, history_ratio: own.history_ratio, ..Options::default() };
     let place = || dir.to_owned();
     if let Some(file) = NAMES.into_iter().find(|name| guard::is_slurms(dir, name)) {
         return Err(HomeError::Slurms { dir: place(), file: file.to_owned() });
     }
-    let store = Store::open(dir, options, Arc::new(Local)).map_err(|error| why(dir, error))?;
+    let store = Store::open(dir, options, authority).map_err(|error| why(dir, error))?;
     let kept = store
         .get(TABLE, NAME)
         .map_err(|error| HomeError::State { dir: place(), error: Box::new(error.into()) })?;
@@ -154,9 +179,7 @@ pub fn open(
     guard::put(dir).map_err(|error| HomeError::Guard { dir: place(), error })?;
     recover::recover(&store, dir, leave_out)
         .map_err(|error| HomeError::Recover { dir: place(), error })?;
-    let state = State::load(&store.view())
-        .map_err(|error| HomeError::State { dir: place(), error: Box::new(error) })?;
-    Ok((store, state))
+    Ok(store)
 }
 
 /// Looks at what is there instead of a store, without touching it.

@@ -139,6 +139,12 @@ impl Job {
         matches!(self.base(), job::RUNNING | job::SUSPENDED)
     }
 
+    /// Whether it is stopped for a while.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.base() == job::SUSPENDED
+    }
+
     /// Whether nodes still work on its end.
     #[must_use]
     pub fn is_completing(&self) -> bool {

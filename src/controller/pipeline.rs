@@ -16,15 +16,16 @@
 use crate::controller::busy::Busy;
 use crate::controller::core::{self, Command, Effect, Outcome, World};
 use crate::controller::flow::{Flow, IN_FLIGHT_MAX};
+use crate::controller::metrics::Numbers;
 use crate::controller::state::{self, Change, State, StateError};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::Message;
 use crate::store::{Refusal, SaveError, Store, Ticket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The code of what was not done, and may be asked for again: EAGAIN. sbatch does so by itself.
@@ -39,6 +40,8 @@ pub enum End {
     Asked,
     /// It cannot go on.
     Failed(String),
+    /// Another controller reigns: nothing of what is queued here may be done any more.
+    Deposed(String),
 }
 
 /// Where everybody learns that the controller is to end.
@@ -97,6 +100,7 @@ struct Applied {
     reply: Message,
     effects: Vec<Effect>,
     to: oneshot::Sender<Message>,
+    began: Instant,
 }
 
 enum Stage {
@@ -117,13 +121,14 @@ struct Shared {
     refused: AtomicBool,
     ending: Ending,
     effects: mpsc::UnboundedSender<Effect>,
+    numbers: Arc<Numbers>,
 }
 
 /// The two threads, and what they work on.
 pub struct Pipeline {
-    work: Option<mpsc::Sender<Work>>,
+    work: RwLock<Option<mpsc::Sender<Work>>>,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Seconds since 1970.
@@ -168,6 +173,7 @@ impl Pipeline {
             refused: AtomicBool::new(false),
             ending: Ending::new(),
             effects,
+            numbers: Arc::default(),
         });
         let (work, commands) = mpsc::channel(IN_FLIGHT_MAX);
         let (applied, stages) = sync_channel(IN_FLIGHT_MAX);
@@ -179,11 +185,13 @@ impl Pipeline {
                 .spawn(move || Applier { shared: first, applied, seen }.run(commands))?,
             thread("conclude").spawn(move || Concluder { shared: second }.run(&stages))?,
         ];
-        Ok((Pipeline { work: Some(work), shared, threads }, wanted))
+        let (work, threads) = (RwLock::new(Some(work)), Mutex::new(threads));
+        Ok((Pipeline { work, shared, threads }, wanted))
     }
 
     async fn send(&self, work: Work) -> Option<()> {
-        self.work.as_ref()?.send(work).await.ok()
+        let to = read(&self.work).clone()?;
+        to.send(work).await.ok()
     }
 
     /// Does a command: what it changed is durable when this returns. [`AGAIN`]: nothing was done.
@@ -232,13 +240,23 @@ impl Pipeline {
         self.shared.applying.how_long().max(self.shared.concluding.how_long())
     }
 
+    /// What is counted.
+    pub fn numbers(&self) -> &Arc<Numbers> {
+        &self.shared.numbers
+    }
+
+    /// Whether changes are put off, because saves do not get through.
+    pub fn is_stuck(&self) -> bool {
+        self.shared.flow.is_stuck()
+    }
+
     /// The store, for reading.
     pub fn store(&self) -> &Store {
         &self.shared.store
     }
 
     /// Finishes what is under way, and closes the store.
-    pub fn close(mut self) -> Result<(), crate::store::CloseError> {
+    pub fn close(self) -> Result<(), crate::store::CloseError> {
         self.finish();
         let shared = Arc::clone(&self.shared);
         drop(self);
@@ -246,9 +264,12 @@ impl Pipeline {
         shared.store.close()
     }
 
-    fn finish(&mut self) {
-        self.work = None;
-        for thread in self.threads.drain(..) {
+    /// Finishes what is under way; nothing is taken any more. What was acknowledged is durable, and
+    /// nothing else will be saved.
+    pub fn finish(&self) {
+        *write(&self.work) = None;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the controller has panicked");
             }
@@ -324,8 +345,9 @@ impl Applier {
             let world = World { conf: &working.0, state: &working.1, now: now() };
             self.shared.applying.during(|| core::apply(world, command))
         };
+        let began = Instant::now();
         if changes.is_empty() {
-            return Applied { save: None, changes, reply, effects, to };
+            return Applied { save: None, changes, reply, effects, to, began };
         }
         let save = match state::batch(&changes) {
             Ok(batch) => self.shared.store.submit_after(batch, self.seen),
@@ -339,12 +361,12 @@ impl Applier {
             Err(SaveError::Refused(why @ (Refusal::Limit(_) | Refusal::Tables(_)))) => {
                 tracing::error!("a request is larger than the store takes: {why}");
                 let (reply, changes) = (Message::code(WRITING), Vec::new());
-                return Applied { save: None, changes, reply, effects: Vec::new(), to };
+                return Applied { save: None, changes, reply, effects: Vec::new(), to, began };
             }
             // Told to the others in its turn.
             Err(_) => {}
         }
-        Applied { save: Some(save), changes, reply, effects, to }
+        Applied { save: Some(save), changes, reply, effects, to, began }
     }
 }
 
@@ -381,7 +403,7 @@ impl Concluder {
 
     /// Waits for a command's save; whether one is refused. `None`: its fate is unknown.
     fn conclude(&self, applied: Applied, refused: bool) -> Option<bool> {
-        let Applied { save, changes, reply, effects, to } = applied;
+        let Applied { save, changes, reply, effects, to, began } = applied;
         let flow = &self.shared.flow;
         let saved = match save {
             None if refused => Err(SaveError::Refused(Refusal::Behind)),
@@ -392,7 +414,10 @@ impl Concluder {
                 // The save is what the reply rests on: the group's flush.
                 let saved = ticket.wait();
                 flow.waited();
-                saved.map(|_| flow.got_through())
+                saved.map(|_| {
+                    self.shared.numbers.saves.note(began.elapsed());
+                    flow.got_through();
+                })
             }
         };
         match saved {

@@ -8,7 +8,7 @@
 
 use crate::controller::log::Rarely;
 use crate::controller::service::{Answer, Asker, End, Service};
-use crate::slurm::auth::{Opened, Proved, Role, Sealed, To};
+use crate::slurm::auth::{Auth, Opened, Proved, Role, Sealed, To};
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::frame::{self, Head, Header, LENGTH_LEN};
 use crate::slurm::wire::limits::HEAD_MAX;
@@ -27,7 +27,7 @@ use tokio::time::timeout;
 pub const UNKNOWN_TIME: Duration = Duration::from_secs(10);
 
 /// How long a body, or a reply, may be under way without anything moving.
-const TRANSFER_TIME: Duration = Duration::from_secs(10);
+pub const TRANSFER_TIME: Duration = Duration::from_secs(10);
 
 /// Connections at a time. Each costs at most 16 KiB until it is known.
 pub const CONNECTIONS_MAX: usize = 1024;
@@ -53,13 +53,17 @@ fn complain(peer: SocketAddr, what: &impl std::fmt::Display) {
 
 /// Why a connection ends without a reply.
 #[derive(Debug, thiserror::Error)]
-enum Dropped {
+pub enum Dropped {
+    /// The connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// It does not get on.
     #[error("nothing moved for too long")]
     Slow(#[from] tokio::time::error::Elapsed),
+    /// What comes is no request.
     #[error("{0}")]
     Garbage(String),
+    /// A panic.
     #[error("a task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -116,34 +120,171 @@ struct Known {
     body_len: Result<usize, u32>,
 }
 
+/// A request whose head has arrived, and is not judged yet.
+pub struct Begun {
+    /// Bytes of the frame, without its length.
+    pub len: usize,
+    /// Those that have arrived: at least the head.
+    pub bytes: Vec<u8>,
+}
+
+impl Begun {
+    /// The number of the message, as its sender says.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        Head::unpack(&self.bytes).expect("it was read before").header.kind
+    }
+}
+
+/// Reads header and credential. `None`: the request was refused for its version.
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn begin(auth: &Arc<Auth>, stream: &mut TcpStream) -> Result<Option<Begun>, Dropped> {
+    let begun = timeout(UNKNOWN_TIME, async {
+        let mut length = [0; LENGTH_LEN];
+        stream.read_exact(&mut length).await?;
+        head(stream, length).await
+    })
+    .await??;
+    refused_for_its_version(auth, stream, begun).await
+}
+
+/// As [`begin`], where the length was read already.
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn begin_with(
+    auth: &Arc<Auth>,
+    stream: &mut TcpStream,
+    length: [u8; LENGTH_LEN],
+) -> Result<Option<Begun>, Dropped> {
+    let begun = timeout(UNKNOWN_TIME, head(stream, length)).await??;
+    refused_for_its_version(auth, stream, begun).await
+}
+
+async fn refused_for_its_version(
+    auth: &Arc<Auth>,
+    stream: &mut TcpStream,
+    begun: Result<Begun, usize>,
+) -> Result<Option<Begun>, Dropped> {
+    match begun {
+        Ok(begun) => Ok(Some(begun)),
+        Err(rest_len) => {
+            // The refusal would be lost if bytes were still on their way.
+            timeout(UNKNOWN_TIME, discard(stream, rest_len)).await??;
+            refuse(auth, stream, Version::NEWEST, rc::VERSION).await.map(|()| None)
+        }
+    }
+}
+
+/// The head, or how much is left of a frame of a version that is not known here.
+async fn head(
+    stream: &mut TcpStream,
+    length: [u8; LENGTH_LEN],
+) -> Result<Result<Begun, usize>, Dropped> {
+    let len = frame::length(length).map_err(|error| Dropped::Garbage(error.to_string()))?;
+    let most = len.min(HEAD_MAX);
+    let mut bytes = Vec::new();
+    loop {
+        match Head::unpack(&bytes) {
+            Ok(_) => return Ok(Ok(Begun { len, bytes })),
+            Err(error) if bytes.len() < most && Head::wants_more(&error, bytes.len()) => {}
+            Err(error) if matches!(error.why, Why::Version(_)) => {
+                return Ok(Err(len - bytes.len()));
+            }
+            Err(error) => return Err(Dropped::Garbage(error.to_string())),
+        }
+        let from = bytes.len();
+        bytes.resize((from + 1024).min(most), 0);
+        let got = stream.read(&mut bytes[from..]).await?;
+        if got == 0 {
+            return Err(Dropped::Garbage("the head ends early".to_owned()));
+        }
+        bytes.truncate(from + got);
+    }
+}
+
+/// A request that is genuine, whole and understood.
+pub struct Asked {
+    /// What is asked.
+    pub message: Message,
+    /// Who asks.
+    pub proved: Proved,
+    /// A digest of the credential.
+    pub request: [u8; 16],
+    version: Version,
+}
+
 async fn serve(
     service: &Arc<Service>,
     mut stream: TcpStream,
     peer: SocketAddr,
 ) -> Result<(), Dropped> {
-    let known = timeout(UNKNOWN_TIME, async {
-        let mut length = [0; LENGTH_LEN];
-        stream.read_exact(&mut length).await?;
-        let len = frame::length(length).map_err(|error| Dropped::Garbage(error.to_string()))?;
-        let (judged, rest_len) = know(service, &mut stream, peer, len).await?;
-        if judged.is_err() {
-            // The refusal would be lost if bytes were still on their way.
-            discard(&mut stream, rest_len).await?;
-        }
-        Ok::<_, Dropped>((judged, rest_len))
-    });
-    let (judged, rest_len) = known.await??;
-    let known = match judged {
+    match begin(service.auth(), &mut stream).await? {
+        Some(begun) => serve_begun(service, &mut stream, peer, begun).await,
+        None => Ok(()),
+    }
+}
+
+/// Serves a request whose head has arrived.
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn serve_begun(
+    service: &Arc<Service>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    begun: Begun,
+) -> Result<(), Dropped> {
+    let auth = service.auth();
+    let Some(asked) = receive(auth, stream, peer, begun).await? else { return Ok(()) };
+    let asker = Asker { identity: asked.proved.identity, request: asked.request };
+    match service.answer(asked.message, asker).await {
+        Answer::Reply(message) => send(auth, stream, asked.version, &asked.proved, message).await,
+        Answer::Nothing => Ok(()),
+    }
+}
+
+/// Answers a request, whose message the caller has taken.
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn answer(
+    auth: &Arc<Auth>,
+    stream: &mut TcpStream,
+    asked: &Asked,
+    message: Message,
+) -> Result<(), Dropped> {
+    send(auth, stream, asked.version, &asked.proved, message).await
+}
+
+/// Judges a request, and reads the rest of it. `None`: it was refused.
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn receive(
+    auth: &Arc<Auth>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    Begun { len, bytes }: Begun,
+) -> Result<Option<Asked>, Dropped> {
+    let rest_len = len - bytes.len();
+    let known = match judged(auth, peer, bytes).await? {
         Ok(known) => known,
-        Err((version, code)) => return refuse(service, &mut stream, version, code).await,
+        Err((version, code)) => {
+            // The refusal would be lost if bytes were still on their way.
+            timeout(UNKNOWN_TIME, discard(stream, rest_len)).await??;
+            return refuse(auth, stream, version, code).await.map(|()| None);
+        }
     };
     let Known { header, opened, request, begun, body_len } = known;
     let body_len = match body_len {
         Ok(len) if len == begun.len() + rest_len => len,
         other => {
-            discard(&mut stream, rest_len).await?;
+            discard(stream, rest_len).await?;
             let code = other.err().unwrap_or(INCOMPLETE);
-            return reply_to(service, &mut stream, header, opened, code).await;
+            return reply_to(auth, stream, header, opened, code).await.map(|()| None);
         }
     };
     let mut body = begun;
@@ -158,74 +299,41 @@ async fn serve(
         }
         body.truncate(from + got);
     }
+    let version = header.version;
     let proved = match opened.prove(header.kind, &body) {
         Ok(proved) => proved,
         Err(error) => {
             complain(peer, &error);
-            return refuse(service, &mut stream, header.version, AUTHENTICATION).await;
+            return refuse(auth, stream, version, AUTHENTICATION).await.map(|()| None);
         }
     };
-    let answer = match Message::unpack(header.kind, header.version, &body) {
+    match Message::unpack(header.kind, version, &body) {
         Ok(message) => {
             tracing::debug!("{peer}: {} by uid {}", message.row().name, proved.identity.uid);
-            service.answer(message, Asker { identity: proved.identity, request }).await
+            Ok(Some(Asked { message, proved, request, version }))
         }
         Err(error) => {
             complain(peer, &error);
-            Answer::Reply(Message::code(INCOMPLETE))
+            let refusal = Message::code(INCOMPLETE);
+            send(auth, stream, version, &proved, refusal).await.map(|()| None)
         }
-    };
-    match answer {
-        Answer::Reply(message) => {
-            send(service, &mut stream, header.version, &proved, message).await
-        }
-        Answer::Nothing => Ok(()),
     }
 }
 
 /// Who asks, or the version and the code to refuse with.
 type Judged = Result<Known, (Version, u32)>;
 
-/// Reads header and credential, and judges them; also how many bytes are still to come.
-async fn know(
-    service: &Arc<Service>,
-    stream: &mut TcpStream,
-    peer: SocketAddr,
-    len: usize,
-) -> Result<(Judged, usize), Dropped> {
-    let most = len.min(HEAD_MAX);
-    let mut bytes = Vec::new();
-    loop {
-        match Head::unpack(&bytes) {
-            Ok(_) => break,
-            Err(error) if bytes.len() < most && Head::wants_more(&error, bytes.len()) => {}
-            Err(error) if matches!(error.why, Why::Version(_)) => {
-                let rest_len = len - bytes.len();
-                return Ok((Err((Version::NEWEST, rc::VERSION)), rest_len));
-            }
-            Err(error) => return Err(Dropped::Garbage(error.to_string())),
-        }
-        let from = bytes.len();
-        bytes.resize((from + 1024).min(most), 0);
-        let got = stream.read(&mut bytes[from..]).await?;
-        if got == 0 {
-            return Err(Dropped::Garbage("the head ends early".to_owned()));
-        }
-        bytes.truncate(from + got);
+async fn judged(auth: &Arc<Auth>, peer: SocketAddr, bytes: Vec<u8>) -> Result<Judged, Dropped> {
+    if !auth.asks_daemon() {
+        return Ok(judge(auth, peer, &bytes));
     }
-    let rest_len = len - bytes.len();
-    let judged = if service.auth().asks_daemon() {
-        let service = Arc::clone(service);
-        // munged is asked, and waited for.
-        spawn_blocking(move || judge(&service, peer, &bytes)).await?
-    } else {
-        judge(service, peer, &bytes)
-    };
-    Ok((judged, rest_len))
+    let auth = Arc::clone(auth);
+    // munged is asked, and waited for.
+    Ok(spawn_blocking(move || judge(&auth, peer, &bytes)).await?)
 }
 
 /// Judges a head that is whole.
-fn judge(service: &Service, peer: SocketAddr, bytes: &[u8]) -> Judged {
+fn judge(auth: &Auth, peer: SocketAddr, bytes: &[u8]) -> Judged {
     let head = Head::unpack(bytes).expect("it was read before");
     let header = head.header;
     let body_len = head.body_len().map_err(|error| match error.why {
@@ -233,7 +341,7 @@ fn judge(service: &Service, peer: SocketAddr, bytes: &[u8]) -> Judged {
         Why::Message(_) => rc::UNSUPPORTED,
         _ => INCOMPLETE,
     });
-    match service.auth().open(&head, Role::Request) {
+    match auth.open(&head, Role::Request) {
         Ok(opened) => {
             let mut request = [0; 16];
             request.copy_from_slice(&blake3::hash(&head.credential).as_bytes()[..16]);
@@ -248,7 +356,10 @@ fn judge(service: &Service, peer: SocketAddr, bytes: &[u8]) -> Judged {
 }
 
 /// Reads what is left of a refused request, within bounds.
-async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
     let mut left = len.min(DISCARD_MAX);
     let mut scrap = [0; 4096];
     while left > 0 {
@@ -263,7 +374,7 @@ async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
 
 /// Refuses a request whose sender is known, but whose body was not read.
 async fn reply_to(
-    service: &Arc<Service>,
+    auth: &Arc<Auth>,
     stream: &mut TcpStream,
     header: Header,
     opened: Opened,
@@ -273,46 +384,49 @@ async fn reply_to(
     tracing::debug!("message {} by uid {uid} is refused with {code}", header.kind);
     // What was proved is who asks, not what: a code is all he gets.
     match opened.prove(header.kind, &[]) {
-        Ok(proved) => send(service, stream, header.version, &proved, Message::code(code)).await,
-        Err(_) => refuse(service, stream, header.version, code).await,
+        Ok(proved) => send(auth, stream, header.version, &proved, Message::code(code)).await,
+        Err(_) => refuse(auth, stream, header.version, code).await,
     }
 }
 
 /// A refusal for whoever reads it: nothing is in it but a code.
-async fn refuse(
-    service: &Arc<Service>,
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn refuse(
+    auth: &Arc<Auth>,
     stream: &mut TcpStream,
     version: Version,
     code: u32,
 ) -> Result<(), Dropped> {
-    write(service, stream, version, Role::Reply([0; 16]), To::Anybody, Message::code(code)).await
+    write(auth, stream, version, Role::Reply([0; 16]), To::Anybody, Message::code(code)).await
 }
 
 async fn send(
-    service: &Arc<Service>,
+    auth: &Arc<Auth>,
     stream: &mut TcpStream,
     version: Version,
     proved: &Proved,
     message: Message,
 ) -> Result<(), Dropped> {
     let to = To::Uid(proved.identity.uid);
-    write(service, stream, version, Role::Reply(proved.nonce), to, message).await
+    write(auth, stream, version, Role::Reply(proved.nonce), to, message).await
 }
 
 async fn write(
-    service: &Arc<Service>,
+    auth: &Arc<Auth>,
     stream: &mut TcpStream,
     version: Version,
     role: Role,
     to: To,
     message: Message,
 ) -> Result<(), Dropped> {
-    let may_wait = service.auth().asks_daemon() || is_long(&message);
+    let may_wait = auth.asks_daemon() || is_long(&message);
     let sealed = if may_wait {
-        let service = Arc::clone(service);
-        spawn_blocking(move || seal(&service, version, role, to, &message)).await?
+        let auth = Arc::clone(auth);
+        spawn_blocking(move || seal(&auth, version, role, to, &message)).await?
     } else {
-        seal(service, version, role, to, &message)
+        seal(auth, version, role, to, &message)
     };
     let sealed = sealed.map_err(Dropped::Garbage)?;
     for part in sealed.bytes.chunks(256 << 10) {
@@ -328,7 +442,7 @@ fn is_long(message: &Message) -> bool {
 }
 
 fn seal(
-    service: &Service,
+    auth: &Auth,
     version: Version,
     role: Role,
     to: To,
@@ -336,5 +450,5 @@ fn seal(
 ) -> Result<Sealed, String> {
     let body = message.pack(version).map_err(|error| error.to_string())?;
     let header = Header::new(version, message.kind(), body.len());
-    service.auth().seal(&header, &body, role, to).map_err(|error| error.to_string())
+    auth.seal(&header, &body, role, to).map_err(|error| error.to_string())
 }

@@ -13,9 +13,11 @@ use crate::controller::inform::{self, steps};
 use crate::controller::job::Payload;
 use crate::controller::known_users::KnownUsers;
 use crate::controller::log;
+use crate::controller::metrics::Numbers;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
 use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{self, State, StateError};
+use crate::role::Reigning;
 use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{job, rc};
@@ -37,13 +39,14 @@ const UNSPECIFIED: u32 = u32::MAX;
 
 /// A controller in charge of its state.
 pub struct Service {
-    auth: Auth,
+    auth: Arc<Auth>,
     pipeline: Pipeline,
     users: Arc<KnownUsers>,
     host: Host,
     board: Board,
     pulse: Pulse,
     launching: Launching,
+    reigning: Option<Arc<Reigning>>,
 }
 
 /// What does not change while the controller runs.
@@ -91,7 +94,7 @@ impl Service {
     /// No threads can be started.
     pub fn new(
         conf: Conf,
-        auth: Auth,
+        auth: Arc<Auth>,
         store: Store,
         state: State,
         host: Host,
@@ -99,13 +102,49 @@ impl Service {
         let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
         let (users, board) = (Arc::default(), Board::default());
         let (pulse, launching) = (Pulse::default(), Launching::default());
-        Ok((Service { auth, pipeline, users, host, board, pulse, launching }, wanted))
+        let reigning = None;
+        Ok((Service { auth, pipeline, users, host, board, pulse, launching, reigning }, wanted))
+    }
+
+    /// The same controller, by leave of a register that several hosts share.
+    #[must_use]
+    pub fn reigning(self, reigning: Arc<Reigning>) -> Service {
+        Service { reigning: Some(reigning), ..self }
+    }
+
+    /// Whether this controller still reigns, looked at now: to be asked before anything is done
+    /// that others see. If it does not, it ends.
+    #[must_use]
+    pub fn still_reigns(&self) -> bool {
+        let Some(Err(fenced)) = self.reigning.as_ref().map(|reigning| reigning.still()) else {
+            return true;
+        };
+        self.stop(End::Deposed(fenced.to_string()));
+        false
     }
 
     /// How credentials are made and checked.
     #[must_use]
-    pub fn auth(&self) -> &Auth {
+    pub fn auth(&self) -> &Arc<Auth> {
         &self.auth
+    }
+
+    /// What is counted while it runs.
+    #[must_use]
+    pub fn numbers(&self) -> &Numbers {
+        self.pipeline.numbers()
+    }
+
+    /// What does not change while it runs.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The store, and whether changes are put off.
+    #[must_use]
+    pub fn health(&self) -> (&Store, bool) {
+        (self.pipeline.store(), self.pipeline.is_stuck())
     }
 
     /// What was last heard of nodes.
@@ -146,6 +185,12 @@ impl Service {
         self.pipeline.busy()
     }
 
+    /// When it began to be in charge.
+    #[must_use]
+    pub fn started(&self) -> i64 {
+        self.host.started
+    }
+
     /// Tells when the controller is to end.
     #[must_use]
     pub fn ending(&self) -> watch::Receiver<Option<End>> {
@@ -155,6 +200,11 @@ impl Service {
     /// Ends the controller. The first reason counts.
     pub fn stop(&self, why: End) {
         self.pipeline.ending().stop(why);
+    }
+
+    /// Finishes what is under way, and takes nothing more. Waits for the disk.
+    pub fn finish(&self) {
+        self.pipeline.finish();
     }
 
     /// Finishes what is under way, and closes the store.
@@ -233,6 +283,12 @@ impl Service {
 impl Service {
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
+        let answer = self.answer_to(message, asker).await;
+        self.numbers().note(&answer);
+        answer
+    }
+
+    async fn answer_to(self: &Arc<Self>, message: Message, asker: Asker) -> Answer {
         let who = asker.identity;
         match message {
             Message::Ping => code(rc::OK),

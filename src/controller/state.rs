@@ -12,7 +12,7 @@ use crate::controller::entry::{self, EntryError};
 use crate::controller::job::{JOBS, Job, Payload, SCRIPTS, Share};
 use crate::controller::loading;
 use crate::controller::node::{self, NodeRecord};
-use crate::format::BatchError;
+use crate::format::{BatchError, Op, Ops};
 use crate::slurm::wire::record::record;
 use crate::slurm::wire::tables::UpdatePartition;
 use crate::slurm::wire::{Text, Time};
@@ -65,12 +65,26 @@ const ORIGIN: &[u8] = b"origin";
 pub struct Load {
     /// Jobs that run there.
     pub running: OrdSet<u32>,
+    /// Jobs that are stopped for a while: their CPUs are free, their memory is not.
+    pub stopped: OrdSet<u32>,
     /// Jobs whose end is being worked on there.
     pub completing: OrdSet<u32>,
     /// CPUs in use.
     pub cpus: u32,
     /// Memory in use, in MiB.
     pub memory: u64,
+}
+
+impl Load {
+    /// Jobs that have not ended.
+    pub fn active(&self) -> impl Iterator<Item = u32> {
+        self.running.iter().chain(&self.stopped).copied()
+    }
+
+    /// All jobs that have something of the node.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        self.active().chain(self.completing.iter().copied())
+    }
 }
 
 /// What is known of the cluster beyond its configuration.
@@ -153,6 +167,9 @@ pub enum StateError {
         /// Its key.
         key: u32,
     },
+    /// A save cannot be read.
+    #[error("a save cannot be read: {0}")]
+    Op(String),
     /// A key is not text.
     #[error("a key of table {table} is not text: {key:?}")]
     Key {
@@ -209,6 +226,45 @@ pub fn read(table: &'static str, key: &[u8], value: &[u8]) -> Result<Change, Sta
         }
         _ => unreachable!("{table} is no table of the state"),
     })
+}
+
+/// What it means that an entry of a table of the state is gone; `None`: nothing that is kept in
+/// memory.
+///
+/// # Errors
+/// [`StateError`]: nobody takes such an entry away while the state is in use.
+pub fn gone(table: &str, key: &[u8]) -> Result<Option<Change>, StateError> {
+    Ok(match table {
+        PARTITIONS => Some(Change::ForgetPartition(name(PARTITIONS, key)?)),
+        JOBS => {
+            let id = entry::id_of(key).map_err(none_of_ours(JOBS, key))?;
+            Some(Change::ForgetJob(id))
+        }
+        node::TABLE => return Err(StateError::Key { table: node::TABLE, key: key.to_vec() }),
+        _ => None,
+    })
+}
+
+/// The changes of a save, in order, as [`State::take`] wants them.
+///
+/// # Errors
+/// [`StateError`]; an entry that no controller of this version has saved.
+pub fn changes(ops: Ops<'_>) -> Result<Vec<Change>, StateError> {
+    let mut changes = Vec::new();
+    for op in ops {
+        match op.map_err(|error| StateError::Op(error.to_string()))? {
+            Op::Put { table, key, value } => {
+                // The name of the cluster stands in the same table, and no script is in memory.
+                let known = [node::TABLE, PARTITIONS, JOBS].into_iter().find(|of| *of == table);
+                let numbers = table == CLUSTER && [NEXT_ID, UNSEEN, ORIGIN].contains(&key);
+                if let Some(table) = known.or(numbers.then_some(CLUSTER)) {
+                    changes.push(read(table, key, value)?);
+                }
+            }
+            Op::Delete { table, key } => changes.extend(gone(table, key)?),
+        }
+    }
+    Ok(changes)
 }
 
 fn name(table: &'static str, key: &[u8]) -> Result<String, StateError> {
@@ -396,8 +452,12 @@ impl State {
             return;
         }
         let load = self.loads.entry(share.node.clone()).or_default();
-        let set = if completing { &mut load.completing } else { &mut load.running };
-        let (cpus, memory) = (u32::from(share.cpus), share.memory);
+        let (set, cpus) = match (completing, job.is_stopped()) {
+            (true, _) => (&mut load.completing, share.cpus),
+            (false, true) => (&mut load.stopped, 0),
+            (false, false) => (&mut load.running, share.cpus),
+        };
+        let (cpus, memory) = (u32::from(cpus), share.memory);
         if is {
             set.insert(job.id);
             (load.cpus, load.memory) = (load.cpus + cpus, load.memory + memory);

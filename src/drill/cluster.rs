@@ -52,7 +52,7 @@ impl<'a> Cluster<'a> {
     /// A process cannot be started.
     pub fn act(&mut self, act: Act) -> Result<(), End> {
         match act {
-            Act::Kill(Part::Controller) => self.controller.take().into_iter().for_each(kill),
+            Act::Kill(Part::Controller) => self.controller.take().into_iter().for_each(kill_all),
             Act::Kill(Part::Agents) => self.agents.drain(..).for_each(kill),
             Act::Start(Part::Controller) => {
                 self.controller = Some(self.daemon("slurmctld", "slurmctld", &[])?);
@@ -136,7 +136,7 @@ impl<'a> Cluster<'a> {
 
     /// Ends everybody, and waits until nobody is left.
     fn end(&mut self) {
-        self.controller.take().into_iter().for_each(kill);
+        self.controller.take().into_iter().for_each(kill_all);
         self.agents.drain(..).for_each(kill);
         end_children();
         remove_groups(&self.place.dir);
@@ -169,6 +169,21 @@ pub fn client(place: &Place, name: &str) -> Command {
     command
 }
 
+/// With whom it has started: the controller is a guard and a serving process, and the second one
+/// must be gone, too, before anybody is asked whether one answers.
+fn kill_all(child: Child) {
+    let below = children_of(child.id());
+    kill(child);
+    for pid in below {
+        // SAFETY: numbers alone, and no status is asked for; it has become a child of ours, which
+        // keeps its number until it is waited for.
+        unsafe {
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitpid(pid, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
 fn kill(mut child: Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -191,7 +206,7 @@ fn become_subreaper() -> Result<(), End> {
 /// Kills children and waits for them until there is none: children of the dead have become ours.
 fn end_children() {
     loop {
-        for pid in children() {
+        for pid in children_of(std::process::id()) {
             // SAFETY: numbers alone; a child that was not waited for keeps its number.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
@@ -205,8 +220,7 @@ fn end_children() {
     }
 }
 
-fn children() -> Vec<i32> {
-    let own = std::process::id();
+fn children_of(own: u32) -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| parent(*pid) == Some(own)).collect()

@@ -115,6 +115,9 @@ fn programs(args: &Args) -> Result<PathBuf, End> {
     let beside = || std::env::current_exe().ok()?.parent().map(PathBuf::from);
     let folder = args.programs.clone().or_else(beside);
     let folder = folder.ok_or_else(|| End::unable("nobody knows where I am", "say --programs"))?;
+    // They are run from elsewhere.
+    let folder = std::path::absolute(&folder)
+        .map_err(|error| End::unable(format!("{}: {error}", folder.display()), "say another"))?;
     for name in cluster::PROGRAMS {
         if !folder.join(name).is_file() {
             let what = format!("{} is not there", folder.join(name).display());

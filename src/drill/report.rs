@@ -24,7 +24,8 @@ pub fn opening(place: &Place, args: &Args) -> String {
 
 /// A round.
 pub fn row(round: &Round, first: bool) -> String {
-    let head = "\n  round  told an id  ran  lost  run twice | seconds until: it answers  next id  next job\n";
+    let head = "\n  round  told an id  ran  lost  run twice | seconds until: it answers  next id  \
+                next job\n";
     let verdict = &round.verdict;
     let line = format!(
         "  {:>5}  {:>10}  {:>3}  {:>4}  {:>9} | {:>25}  {:>7}  {:>8}   {}, after {} ids",

@@ -5,6 +5,7 @@
 //! - `commit_lsn <= flush_lsn`; nothing above `commit_lsn` is shown or acknowledged;
 //! - groups enter `flushed` in order, and leave it in order, once committed.
 
+use crate::base::spans::Spans;
 use crate::base::{Authority, Epoch, Fenced, Id, Lsn, Point, SegmentId};
 use crate::disk::{Disk, File};
 use crate::format::{SegmentHeader, group};
@@ -73,6 +74,8 @@ pub(crate) struct Counters {
     pub unprepared_rotations: AtomicU64,
     pub slowed: AtomicU64,
     pub checkpoints: AtomicU64,
+    /// How long groups took to be written and flushed.
+    pub flushes: Spans,
 }
 
 pub(crate) struct Inner {
@@ -296,8 +299,10 @@ impl Inner {
         // Not what is flushed: that may still be waiting at the gate.
         appender.vouch(self.commit_lsn());
         let whole = group.len();
+        let began = Instant::now();
         let (flushed, buffer) =
             appender.append(group, taken.saves, now).map_err(|error| self.failed(error))?;
+        self.counters.flushes.note(began.elapsed());
         let after = appender.position();
         let written = Written::of(buffer, whole, &self.buffers);
         let mut unapplied = lock(&self.flushed);

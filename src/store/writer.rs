@@ -1,6 +1,7 @@
 //! [`Store`]: the face of an open store.
 
 use crate::base::limits::TABLES_MAX;
+use crate::base::spans::Counted;
 use crate::base::{Authority, Epoch, Id, Lsn};
 use crate::disk::{Disk, Real};
 use crate::format::Batch;
@@ -163,6 +164,12 @@ impl Store {
             slowed: count.slowed.load(Ordering::Relaxed),
             checkpoints: count.checkpoints.load(Ordering::Relaxed),
         }
+    }
+
+    /// How long groups took to be written and flushed, since the store was opened.
+    #[must_use]
+    pub fn flushes(&self) -> Counted {
+        self.inner.counters.flushes.counted()
     }
 
     /// Applies `batch` atomically. Returns its LSN when it is durable.

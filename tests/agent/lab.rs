@@ -323,8 +323,9 @@ impl Drop for Lab {
         if std::thread::panicking() {
             for name in ["ctld.log", "n1.log", "n2.log"] {
                 let text = fs::read_to_string(self.path(name)).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().collect();
-                let last = &lines[lines.len().saturating_sub(60)..];
+                let idle = |line: &&str| !line.contains("Running job scheduler");
+                let lines: Vec<&str> = text.lines().filter(idle).collect();
+                let last = &lines[lines.len().saturating_sub(100)..];
                 eprintln!("--- the last of {name}:\n{}", last.join("\n"));
             }
         }

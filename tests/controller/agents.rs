@@ -76,6 +76,10 @@ impl Slurmd {
         drop(self.process.take());
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").0.id()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }

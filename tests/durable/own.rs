@@ -2,11 +2,11 @@
 
 use crate::cluster::Controller;
 use crate::judge::Told;
-use statedir::slurm::auth::key::{self, Key, system_clock};
+use crate::keyed::{self, held_job};
 use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{Times, call};
-use statedir::slurm::wire::tables::{JobDesc, JobRequest};
-use statedir::slurm::wire::{Field, Message, Text};
+use statedir::slurm::wire::tables::JobRequest;
+use statedir::slurm::wire::{Message, Text};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,34 +20,8 @@ pub struct Client {
 
 /// A controller whose credentials are made with a key file, and somebody who has the key.
 pub fn configure(dir: &Path, cluster: &str) -> (Controller, Client) {
-    let ours = Controller::configure(dir.join("ours"), "", cluster);
-    let key_file = dir.join("key");
-    key::create(&key_file).unwrap();
-    let own = format!("AuthKeyFile={}\n", key_file.display());
-    std::fs::write(ours.dir.join("statedir.conf"), own).unwrap();
-    ours.init();
-    let auth = Auth::Key(Key::load(&key_file, system_clock()).unwrap());
+    let (ours, auth, _) = keyed::configure(dir, cluster);
     (ours, Client { auth, number: AtomicU64::new(0) })
-}
-
-/// A batch job as sbatch would describe it, held.
-pub fn job(script: &str) -> JobDesc {
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    JobDesc {
-        name: "durable".into(),
-        script: script.into(),
-        environment: vec!["PATH=/usr/bin:/bin".into()],
-        argv: vec!["/tmp/script".into()],
-        work_dir: "/tmp".into(),
-        std_out: "/dev/null".into(),
-        user_id: uid.as_raw(),
-        group_id: gid.as_raw(),
-        priority: 0,
-        min_nodes: 1,
-        min_cpus: 1,
-        num_tasks: 1,
-        ..JobDesc::unset()
-    }
 }
 
 impl Client {
@@ -74,7 +48,11 @@ impl Client {
     }
 
     fn submit_within(&self, to: &Controller, script: String, times: Times) -> Option<Told> {
-        let message = Message::Submit(Box::new(job(&script)));
+        let message = Message::Submit(Box::new(held_job(
+            "durable",
+            &script,
+            vec!["PATH=/usr/bin:/bin".into()],
+        )));
         let address = ("127.0.0.1", to.port);
         match call(&self.auth, address, &message, To::Anybody, times).ok()? {
             Message::Submitted(told) => Some(Told { id: told.job_id, script }),

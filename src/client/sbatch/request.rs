@@ -11,8 +11,6 @@ use crate::slurm::wire::{Text, Time};
 /// It was said how many tasks, how many CPUs for each.
 const NTASKS_SET: u64 = 1 << 14;
 const CPUS_SET: u64 = 1 << 15;
-/// No account, partition, quality of service, key of work was asked for.
-const DEFAULTS: [u64; 4] = [1 << 25, 1 << 26, 1 << 27, 1 << 28];
 const PER_CPU: u64 = 1 << 63;
 const NICE_OFFSET: i64 = 0x8000_0000;
 
@@ -36,9 +34,7 @@ pub fn describe(
     let mut desc = desc::blank(conf);
     texts(options, &mut desc);
     sizes(options, &mut desc);
-    let asked = [&options.account, &options.partition, &options.qos, &options.wckey];
-    let defaults = asked.iter().zip(DEFAULTS).filter(|(asked, _)| asked.is_none());
-    desc.bitflags |= defaults.map(|(_, bit)| bit).sum::<u64>();
+    desc::mark_defaults(&mut desc);
     if let Some(spec) = options.core_spec.filter(|_| !conf.flag("AllowSpecResourcesUsage")) {
         let option = if spec & 0x8000 == 0 { "-S" } else { "--thread-spec" };
         call.error(&format!(

@@ -25,19 +25,26 @@ fn shown(name: &str) -> String {
     name.to_owned()
 }
 
-/// Asks every controller, and tells which answer, as Slurm does: by their place, whoever is in
-/// charge. The exit code is 1 where none answers.
+/// Asks every controller, and tells which answer: as Slurm does, but called by what they are, not by
+/// their place. Where nobody says that he is in charge, by their place. The exit code is 1 where
+/// none answers.
 pub fn ping_all(desk: &Desk<'_>) -> (String, u8) {
     let controllers = &desk.cluster.conf.controllers;
+    let count = controllers.len();
     let (mut out, mut code, mut down) = (String::new(), 1, false);
+    let states: Vec<Standing> = (0..count).map(|at| standing(desk, at)).collect();
+    let primary = states.iter().position(|state| *state == Standing::InCharge);
+    let mut backups = 0;
     for (at, host) in controllers.iter().enumerate() {
-        let up = desk.cluster.ask_one(at, &Message::Ping).is_ok();
+        let up = states[at] != Standing::Down;
         if up {
             code = 0;
         }
         down |= !up;
         let state = if up { "UP" } else { "DOWN" };
-        let mode = mode(at, controllers.len());
+        let is_primary = primary.map_or(at == 0, |primary| at == primary);
+        backups += usize::from(!is_primary);
+        let mode = mode(if is_primary { 0 } else { backups }, count);
         out += &format!("Slurmctld({mode}) at {} is {state}\n", shown(&host.name));
     }
     if down && rustix::process::getuid().is_root() {
@@ -47,8 +54,33 @@ pub fn ping_all(desk: &Desk<'_>) -> (String, u8) {
     (out, code)
 }
 
-/// `ping`: as Slurm's, and, on a line of its own where that is not the first controller or there
-/// are several, who is in charge.
+/// What a controller says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing.
+    Down,
+    /// It stands by.
+    StandsBy,
+    /// It is in charge.
+    InCharge,
+}
+
+fn standing(desk: &Desk<'_>, at: usize) -> Standing {
+    match desk.cluster.ask_one(at, &Message::ControlStatusRequest) {
+        Ok(Message::ControlStatus(status)) if status.in_charge_since != Time(0) => {
+            Standing::InCharge
+        }
+        Ok(_) => Standing::StandsBy,
+        // One that does not say what it is may still say that it is there.
+        Err(_) => match desk.cluster.ask_one(at, &Message::Ping) {
+            Ok(_) => Standing::StandsBy,
+            Err(_) => Standing::Down,
+        },
+    }
+}
+
+/// `ping`: as Slurm's, with the controller that is in charge as the primary; on a line of its own,
+/// where there are several, since when.
 pub fn ping(desk: &Desk<'_>) -> u8 {
     let (out, code) = ping_all(desk);
     text::print(&out);
@@ -100,14 +132,14 @@ pub fn reconfigure(desk: &Desk<'_>) -> u8 {
     }
 }
 
-/// `takeover [index]`.
+/// `takeover [index]`: also of the first one, which Slurm's own refuses.
 pub fn takeover(desk: &Desk<'_>, verb: &str, rest: &[String]) -> u8 {
     let count = desk.cluster.conf.controllers.len();
     let at = match rest {
         [] => 1,
         [index] => {
             let (number, _) = text::leading_number(index);
-            match usize::try_from(number).ok().filter(|at| (1..count).contains(at)) {
+            match usize::try_from(number).ok().filter(|at| (0..count).contains(at)) {
                 Some(at) => at,
                 None => {
                     let what = format!("{verb}: invalid backup controller index ({number})");

@@ -111,6 +111,7 @@ pub fn hold(desk: &Desk<'_>, verb: &str, lists: &[String]) -> u8 {
     let message = |id: &str| {
         let mut change = change.clone();
         change.job_id_str = text::wire(id);
+        desc::mark_defaults(&mut change);
         Message::UpdateJob(Box::new(change))
     };
     let mut code = 0;

@@ -48,6 +48,7 @@ pub fn update(desk: &Desk<'_>, words: &[String]) -> u8 {
     }
     let worst = jobs::each(desk, &ids, |id| {
         let mut desc = change.desc.clone();
+        desc::mark_defaults(&mut desc);
         desc.job_id_str = text::wire(id);
         Message::UpdateJob(Box::new(desc))
     });
@@ -117,7 +118,7 @@ impl Change {
                 return Ok(());
             }
             None if text::abbreviates(word, "ResetAccrueTime", 3) => {
-                const RESET_ACCRUE_TIME: u64 = 1 << 18;
+                const RESET_ACCRUE_TIME: u64 = 1 << 21;
                 self.desc.bitflags |= RESET_ACCRUE_TIME;
                 self.count += 1;
                 return Ok(());

@@ -54,11 +54,16 @@ impl Agents {
         let kind = message.kind();
         let asked = now();
         let answered = spawn_blocking(move || {
+            // Right before it leaves: what was queued by a controller that was deposed is dropped.
+            if !service.still_reigns() {
+                return None;
+            }
             let may = |uid| service.is_agents(uid);
-            link::ask(service.auth(), (&address, port), &message, To::Anybody, times, may)
+            Some(link::ask(service.auth(), (&address, port), &message, To::Anybody, times, may))
         });
         let answered = answered.await.expect("a question does not panic");
         drop(place);
+        let Some(answered) = answered else { return Said::Silence };
         match answered {
             Ok(answer) => {
                 self.lives(of, &answer).await;
@@ -86,6 +91,9 @@ impl Agents {
         let (service, times) = (Arc::clone(&self.service), times(conf));
         let (address, port, name) = (of.address.clone(), of.port, of.name.clone());
         let told = spawn_blocking(move || {
+            if !service.still_reigns() {
+                return Ok(());
+            }
             tell(service.auth(), (&address, port), &message, To::Anybody, times)
                 .map_err(|error| tracing::debug!("node {name}: {error}"))
         });

@@ -2,7 +2,7 @@
 
 use crate::controller::agents::Agents;
 use crate::controller::agents::ask::Said;
-use crate::controller::core::{Command, Effect, Ending, Order, agents};
+use crate::controller::core::{Command, Effect, Ending, Order, agents, signals};
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Initial};
 use crate::slurm::wire::constants::{rc, step};
@@ -87,7 +87,11 @@ impl Agents {
                 let step_id = StepId { job_id: job, step_id: step, step_het_comp: u32::UNSET };
                 let message =
                     Message::SignalTasks(Box::new(SignalTasks { step_id, flags, signal }));
-                self.tell_all(&nodes, message).await;
+                let said = self.tell_all(&nodes, message).await;
+                if signals::matters(signal) {
+                    let taken = said.iter().any(|(_, said)| said.code() == Some(rc::OK));
+                    self.service.command(Command::Signalled { job, signal, taken }).await;
+                }
             }
             Effect::Suspend { job, nodes, op } => {
                 let tasks = SuspendTasks {

@@ -80,7 +80,12 @@ impl Running {
     /// Ends: what is under way is finished, if that does not take long. What is not is known after
     /// the next start.
     pub async fn finish(self) {
-        let until = tokio::time::Instant::now() + FAREWELL;
+        self.finish_within(FAREWELL).await;
+    }
+
+    /// As [`Running::finish`], with another idea of what is long.
+    pub async fn finish_within(self, limit: Duration) {
+        let until = tokio::time::Instant::now() + limit;
         while !self.agents.lines.is_empty() && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

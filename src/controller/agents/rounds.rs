@@ -301,8 +301,8 @@ impl Agents {
     }
 }
 
-/// When a node was told that a job ends, as far as this controller knows: now, if it ended under it.
-/// Before it began nobody knows what was sent, and seconds do not tell the one that it began in.
+/// When a node was told that a job ends, as far as this controller knows: now, if it ended under
+/// it. Before it began nobody knows what was sent, and seconds do not part the one it began in.
 fn sent_at(end_time: i64, began: i64, now: i64) -> i64 {
     if end_time > began { now } else { 0 }
 }

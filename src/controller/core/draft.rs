@@ -10,6 +10,7 @@ use crate::controller::node::NodeRecord;
 use crate::controller::state::{Change, State};
 use crate::slurm::conf::{Conf, Node};
 use crate::slurm::wire::Message;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Changes and effects that have been decided.
@@ -20,19 +21,31 @@ pub struct Draft<'a> {
     pub now: i64,
     /// The state with the changes.
     pub state: State,
-    changes: Vec<Change>,
+    /// In the order in which they were made; those that came to nothing are gone.
+    changes: Vec<Option<Change>>,
+    /// Where the last change of an entry is.
+    places: HashMap<Entry, usize>,
     effects: Vec<Effect>,
 }
 
-/// Whether two changes are of the same entry.
-fn same(a: &Change, b: &Change) -> bool {
-    match (a, b) {
-        (Change::Node(a, _), Change::Node(b, _)) => a == b,
-        (Change::Job(a), Change::Job(b)) => a.id == b.id,
-        (Change::NextId(_), Change::NextId(_))
-        | (Change::Unseen(..), Change::Unseen(..))
-        | (Change::Origin(_), Change::Origin(_)) => true,
-        _ => false,
+/// What is changed once at most.
+#[derive(PartialEq, Eq, Hash)]
+enum Entry {
+    Node(String),
+    Job(u32),
+    NextId,
+    Unseen,
+    Origin,
+}
+
+fn entry(change: &Change) -> Option<Entry> {
+    match change {
+        Change::Node(name, _) => Some(Entry::Node(name.clone())),
+        Change::Job(job) => Some(Entry::Job(job.id)),
+        Change::NextId(_) => Some(Entry::NextId),
+        Change::Unseen(..) => Some(Entry::Unseen),
+        Change::Origin(_) => Some(Entry::Origin),
+        _ => None,
     }
 }
 
@@ -41,7 +54,8 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn new(world: World<'a>) -> Draft<'a> {
         let World { conf, state, now } = world;
-        Draft { conf, now, state: state.clone(), changes: Vec::new(), effects: Vec::new() }
+        let (changes, places, effects) = (Vec::new(), HashMap::new(), Vec::new());
+        Draft { conf, now, state: state.clone(), changes, places, effects }
     }
 
     /// What the next decision rests on.
@@ -50,11 +64,14 @@ impl<'a> Draft<'a> {
         World { conf: self.conf, state: &self.state, now: self.now }
     }
 
-    /// A change.
+    /// A change. It costs the same, however many there are.
     pub fn put(&mut self, change: Change) {
         self.state.take(change.clone());
-        self.changes.retain(|other| !same(other, &change));
-        self.changes.push(change);
+        let at = self.changes.len();
+        if let Some(before) = entry(&change).and_then(|entry| self.places.insert(entry, at)) {
+            self.changes[before] = None;
+        }
+        self.changes.push(Some(change));
     }
 
     /// A node is different.
@@ -86,6 +103,46 @@ impl<'a> Draft<'a> {
         let schedule = self.effects.contains(&Effect::Schedule);
         self.effects.retain(|effect| *effect != Effect::Schedule);
         self.effects.extend(schedule.then_some(Effect::Schedule));
-        Outcome { changes: self.changes, reply, effects: self.effects }
+        let changes = self.changes.into_iter().flatten().collect();
+        Outcome { changes, reply, effects: self.effects }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::job::unbegun;
+    use crate::slurm::wire::Field;
+    use crate::slurm::wire::tables::JobDesc;
+    use std::path::Path;
+
+    #[test]
+    fn an_entry_is_changed_once_and_the_last_change_counts() {
+        let text = "ClusterName=c\nSlurmctldHost=localhost\nNodeName=n\nPartitionName=p Nodes=n\n";
+        let conf = Conf::read(Path::new("/x"), &mut |_| Ok(text.to_owned())).unwrap();
+        let state = State::default();
+        let mut draft = Draft::new(World { conf: &conf, state: &state, now: 1 });
+        let job = |id, priority| {
+            let course = crate::controller::job::Course { priority, ..unbegun() };
+            Change::Job(Arc::new(Job { id, spec: Arc::new(JobDesc::unset()), course }))
+        };
+        let node =
+            |state| Change::Node("n".to_owned(), NodeRecord { state, ..NodeRecord::default() });
+        for change in [job(1, 1), node(1), Change::ForgetScript(7), job(2, 1), Change::NextId(3)] {
+            draft.put(change);
+        }
+        for change in [job(1, 2), Change::ForgetScript(7), node(2), Change::NextId(4)] {
+            draft.put(change);
+        }
+        assert_eq!(draft.state.job(1).unwrap().course.priority, 2);
+        let wanted = [
+            Change::ForgetScript(7),
+            job(2, 1),
+            job(1, 2),
+            Change::ForgetScript(7),
+            node(2),
+            Change::NextId(4),
+        ];
+        assert_eq!(draft.outcome(Message::code(0)).changes, wanted);
     }
 }

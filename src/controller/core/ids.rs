@@ -1,4 +1,5 @@
-//! Ids for new jobs: from FirstJobId up to MaxJobId, then from FirstJobId again, as in Slurm.
+//! Ids for new jobs: from FirstJobId up to one below MaxJobId, then from FirstJobId again, as in
+//! Slurm.
 //!
 //! Invariants: an id is not given that a job has, or an array any task of which is known; the next
 //! id changes in the same save as the jobs that take ids ([`Ids::change`]).
@@ -22,7 +23,7 @@ impl<'a> Ids<'a> {
     pub fn of(world: World<'a>) -> Ids<'a> {
         let number = |name| u32::try_from(world.conf.number(name)).unwrap_or(u32::MAX);
         let first = number("FirstJobId").max(1);
-        let last = number("MaxJobId").clamp(first, MOST);
+        let last = number("MaxJobId").saturating_sub(1).clamp(first, MOST);
         let next = match world.state.next_id {
             0 => first,
             next => next,
@@ -73,7 +74,7 @@ mod tests {
     use std::sync::Arc;
 
     fn conf() -> Conf {
-        let text = "ClusterName=c\nSlurmctldHost=localhost\nFirstJobId=5\nMaxJobId=8\nNodeName=n\n\
+        let text = "ClusterName=c\nSlurmctldHost=localhost\nFirstJobId=5\nMaxJobId=9\nNodeName=n\n\
                     PartitionName=p Nodes=ALL\n";
         Conf::read(Path::new("/x"), &mut |_| Ok(text.to_owned())).unwrap()
     }

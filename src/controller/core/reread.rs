@@ -7,7 +7,7 @@
 
 use crate::controller::core::agents::empty;
 use crate::controller::core::draft::Draft;
-use crate::controller::core::{Effect, Outcome, World, partitions};
+use crate::controller::core::{Effect, Outcome, World, partitions, signals};
 use crate::controller::state::Change;
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::{Message, Text};
@@ -16,7 +16,9 @@ use std::collections::HashSet;
 /// slurm.conf was read, at the start or again.
 pub fn read(world: World<'_>, again: bool) -> Outcome {
     let mut draft = Draft::new(world);
-    if again {
+    if !again {
+        signals::forget(&mut draft);
+    } else {
         partitions::reread(world).into_iter().for_each(|change| draft.put(change));
         as_in_file(world).into_iter().for_each(|change| draft.put(change));
     }

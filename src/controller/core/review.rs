@@ -13,6 +13,8 @@
 //! has ended well when all have; it waits as long as one task does. Of an array that waits with
 //! `aftercorr`, the tasks whose counterparts are over are split off.
 //!
+//! A job that would not be over by its deadline ends here, too ([`deadline`]).
+//!
 //! Invariants: what was found once stays found, whatever becomes of the other job (`dependency` of
 //! the course is what is left); a job that waits for nothing any more has become eligible.
 
@@ -20,8 +22,9 @@ use crate::controller::core::array::{self, Split};
 use crate::controller::core::dependency::{Dependencies, Dependency, Kind, Met, Task};
 use crate::controller::core::ending::{end, next};
 use crate::controller::core::ids::Ids;
-use crate::controller::core::{Effect, Outcome, World};
-use crate::controller::job::{Job, task_ids};
+use crate::controller::core::{Effect, Outcome, World, deadline};
+use crate::controller::job::{Course, Job, task_ids};
+use crate::controller::sched::wait::wait;
 use crate::controller::state::{Change, State};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{job as state, reason};
@@ -47,10 +50,23 @@ pub struct Due {
 #[must_use]
 pub fn due(state: &State, now: i64) -> Due {
     let mut others = Others { state, now, names: None, next: None };
-    let waiting = state.pending.iter().filter_map(|id| state.job(*id));
-    let waiting = waiting.filter(|job| !job.course.dependency.is_empty());
-    let jobs = waiting.filter(|job| others.changes(job)).map(|job| job.id).collect();
-    Due { jobs, next: others.next }
+    let (mut jobs, mut next) = (Vec::new(), None::<i64>);
+    for job in state.pending.iter().filter_map(|id| state.job(*id)) {
+        let is_due = match deadline::next(job) {
+            _ if !job.course.dependency.is_empty() => others.changes(job),
+            Some(time) if time > now => {
+                next = Some(next.map_or(time, |next| next.min(time)));
+                false
+            }
+            Some(_) => wait(state, job, now).is_none(),
+            None => false,
+        };
+        if is_due {
+            jobs.push(job.id);
+        }
+    }
+    let times = [next, others.next];
+    Due { jobs, next: times.into_iter().flatten().min() }
 }
 
 /// Writes down what has come for jobs that wait for others.
@@ -60,6 +76,17 @@ pub fn review(world: World<'_>, jobs: &[u32]) -> Outcome {
     let mut others = Others { state, now, names: None, next: None };
     let (mut ids, mut changes) = (Ids::of(world), Vec::new());
     let mut effects = Vec::new();
+    let late = jobs.iter().filter_map(|id| state.job(*id)).filter(|job| {
+        job.is_pending() && deadline::late(job, now) && wait(state, job, now).is_none()
+    });
+    for job in late {
+        let (over, more) = end(world, job, state::DEADLINE, reason::DEADLINE);
+        // As Slurm has it: no exit code, but a signal.
+        let course = Course { exit_code: 1, ..over.course.clone() };
+        effects.push(Effect::Note(format!("job {} would not be over by its deadline", job.id)));
+        effects.extend(more);
+        changes.push(Change::Job(next(&over, course)));
+    }
     let waiting = jobs.iter().filter_map(|id| state.job(*id));
     for job in waiting.filter(|job| job.is_pending() && !job.course.dependency.is_empty()) {
         let Ok(mut found) = Dependencies::parse(&job.course.dependency.lossy()) else { continue };

@@ -1,21 +1,23 @@
 //! Jobs start.
 //!
-//! Invariants, whatever was proposed and however long ago: a core is never given twice, nor memory
-//! beyond what a node has; a node that takes no work gets none; a job starts only if nothing but
-//! room kept it waiting; a task of an array becomes a job of its own in the same save in which it
-//! starts.
+//! Invariants, whatever was proposed and however long ago: a core is never given twice, unless jobs
+//! share it, and then to no more of them than OverSubscribe says; nor is memory given beyond what a
+//! node has; a node that takes no work gets none, and one that a user has for himself is nobody
+//! else's; a job starts only if nothing but room kept it waiting; a task of an array becomes a job of
+//! its own in the same save in which it starts.
 
 use crate::controller::core::array::{Split, has as has_task, split};
 use crate::controller::core::ending::next;
 use crate::controller::core::ids::Ids;
-use crate::controller::core::{Effect, Outcome, Start, World, current, known, members};
+use crate::controller::core::{Effect, Outcome, Start, World, current, deadline, known, members};
 use crate::controller::job::{Course, Job, Share};
 use crate::controller::sched::cores::Cores;
 use crate::controller::sched::grid::{has, takes_work};
-use crate::controller::sched::layout::{Place, find, starts, time_limit};
+use crate::controller::sched::layout::{Place, find, starts};
+use crate::controller::sched::manner::{Manner, USER, rows};
 use crate::controller::sched::wait::wait;
 use crate::controller::state::Change;
-use crate::slurm::conf::Partition;
+use crate::slurm::conf::{Conf, Partition};
 use crate::slurm::wire::constants::{job as state, rc, reason};
 use crate::slurm::wire::{Text, Time, Unset};
 use std::collections::{HashMap, HashSet};
@@ -47,7 +49,8 @@ fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
     }
     let partition = partition_of(world, job, &start.partition)?;
     let places = places(world, &partition, &start.shares)?;
-    check_room(world, &places, &start.shares)?;
+    let manner = Manner::of(linear(world.conf), partition.max_share, job.spec.shared);
+    check_room(world, &places, &start.shares, (job, &partition, manner))?;
     let mut ids = Ids::of(world);
     let (job, rest) = match start.task {
         None => (Arc::clone(job), None),
@@ -56,7 +59,7 @@ fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
             (task, rest)
         }
     };
-    let minutes = time_limit(&partition, job.course.time_limit.get().or(job.spec.time_limit.get()));
+    let minutes = deadline::minutes(&partition, &job, world.now);
     let running = next(&job, begun(world.now, &job, start, minutes));
     let launch = Effect::Launch { job: running.id };
     let changes = ids.change().into_iter().chain(rest.map(Change::Job));
@@ -93,32 +96,80 @@ fn places(world: World<'_>, partition: &Partition, shares: &[Share]) -> Result<V
     if found.is_empty() { Err(NODES_BUSY) } else { Ok(found) }
 }
 
+/// Whether whole nodes are given.
+fn linear(conf: &Conf) -> bool {
+    conf.text("SelectType") == Some("select/linear")
+}
+
+/// What is left of a node.
+struct Left {
+    place: Place,
+    /// Cores that jobs have, each as often as jobs have it that this one would share it with.
+    taken: Vec<Cores>,
+    memory: u64,
+}
+
 /// What is asked for is free: against the shares of every job that has something of these nodes.
-fn check_room(world: World<'_>, places: &[Place], shares: &[Share]) -> Result<(), u32> {
-    let mut left: HashMap<&Text, (Cores, u64)> = HashMap::new();
+fn check_room(
+    world: World<'_>,
+    places: &[Place],
+    shares: &[Share],
+    (job, partition, manner): (&Job, &Partition, Manner),
+) -> Result<(), u32> {
+    let mut left: HashMap<&Text, Left> = HashMap::new();
     let mut others: HashSet<u32> = HashSet::new();
     for (place, share) in places.iter().zip(shares) {
-        left.insert(&share.node, (place.usable.clone(), place.memory));
+        let (taken, memory) = (Vec::new(), place.memory);
+        left.insert(&share.node, Left { place: place.clone(), taken, memory });
         if let Some(load) = world.state.loads.get(&share.node) {
-            others.extend(load.running.iter().chain(&load.completing));
+            others.extend(load.all());
         }
     }
-    for job in others.iter().filter_map(|id| world.state.job(*id)) {
-        for share in job.course.shares.iter().filter(|share| has(job, &share.node)) {
-            if let Some((cores, memory)) = left.get_mut(&share.node) {
-                cores.remove(&Cores::of(&share.cores, share.cores.len()));
-                *memory = memory.saturating_sub(share.memory);
+    let all = current(world.conf, world.state);
+    let linear = linear(world.conf);
+    for other in others.iter().filter_map(|id| world.state.job(*id)) {
+        let of = all.iter().find(|of| of.name.as_bytes() == other.course.partition.bytes());
+        let stranger = other.spec.user_id != job.spec.user_id;
+        let theirs =
+            of.map_or(Manner::Own, |of| Manner::of(linear, of.max_share, other.spec.shared));
+        let shared = (manner, theirs) == (Manner::Shared, Manner::Shared);
+        for share in other.course.shares.iter().filter(|share| has(other, &share.node)) {
+            let Some(left) = left.get_mut(&share.node) else { continue };
+            if stranger && (alone(job, Some(partition)) || alone(other, of)) {
+                return Err(NODES_BUSY);
+            }
+            left.memory = left.memory.saturating_sub(share.memory);
+            let cores = Cores::of(&share.cores, share.cores.len());
+            match (other.is_stopped(), shared) {
+                (true, _) => {}
+                // Own cores are nobody else's; jobs of other partitions do not count.
+                (false, true) if linear || of.is_some_and(|of| of.name == partition.name) => {
+                    left.taken.push(cores);
+                }
+                (false, true) => {}
+                (false, false) => left.place.usable.remove(&cores),
             }
         }
     }
+    let most = rows(partition.max_share) as usize;
     let fits = shares.iter().all(|share| {
-        let (cores, memory) = &left[&share.node];
-        let mut wanted = Cores::of(&share.cores, share.cores.len());
-        let some = wanted.count() > 0 && share.cpus > 0;
-        wanted.remove(cores);
-        some && wanted.count() == 0 && share.memory <= *memory
+        let left = &left[&share.node];
+        let wanted = Cores::of(&share.cores, share.cores.len());
+        let room = |core| {
+            let jobs = left.taken.iter().filter(|taken| taken.has(core)).count();
+            left.place.usable.has(core) && jobs < most
+        };
+        wanted.count() > 0
+            && share.cpus > 0
+            && wanted.iter().all(room)
+            && share.memory <= left.memory
     });
     if fits { Ok(()) } else { Err(NODES_BUSY) }
+}
+
+/// Whether a job has its nodes for its user alone.
+fn alone(job: &Job, partition: Option<&Partition>) -> bool {
+    job.spec.shared == USER || partition.is_some_and(|of| of.exclusive_user)
 }
 
 fn begun(now: i64, job: &Job, start: &Start, minutes: u32) -> Course {

@@ -8,7 +8,7 @@ use crate::controller::core::array_list::{self, ArrayList};
 use crate::controller::core::dependency::{Dependencies, Kind, Met, Task};
 use crate::controller::core::features::Constraint;
 use crate::controller::core::ids::Ids;
-use crate::controller::core::{Effect, Outcome, Who, World};
+use crate::controller::core::{Effect, Outcome, Who, World, deadline};
 use crate::controller::job::{Course, Job, Payload, unbegun};
 use crate::controller::state::{Change, State};
 use crate::slurm::conf::Node;
@@ -154,7 +154,7 @@ fn checked(
 ) -> Result<Found, Refusal> {
     let World { conf, state, .. } = world;
     let number = |name| u32::try_from(conf.number(name)).unwrap_or(u32::MAX);
-    request::rights(spec, who)?;
+    request::rights(spec, who, conf)?;
     request::lengths(spec, script, conf)?;
     let array = match spec.array_inx.is_empty() {
         true => None,
@@ -176,13 +176,13 @@ fn checked(
     let nodes = required(world, spec)?;
     let places = place::places(world, spec)?;
     let enforce = Enforce::of(conf);
-    place::check(&places, spec, who, owner, enforce)?;
+    place::check(&places, spec, (who, owner), enforce, world.now)?;
     if script.is_empty() {
         return Err(code::NO_SCRIPT.into());
     }
     memory::check(conf, &places, spec, enforce)?;
     defaults(world, spec);
-    request::unsupported(spec)?;
+    request::unsupported(spec, conf)?;
     without(world, spec, &nodes)?;
     if spec.max_nodes != 0 && spec.max_nodes < spec.min_nodes {
         return Err(code::NODE_COUNT.into());
@@ -265,10 +265,11 @@ fn defaults(world: World<'_>, spec: &mut JobDesc) {
     }
     spec.pn_min_cpus = spec.pn_min_cpus.max(each);
     spec.pn_min_tmp_disk = spec.pn_min_tmp_disk.get().unwrap_or(0);
-    spec.time_min = spec.time_min.get().unwrap_or(0);
+    let least = u32::from(deadline::of(spec).is_some() && spec.time_limit.is_unset());
+    spec.time_min = spec.time_min.get().unwrap_or(least);
     let requeue = u16::try_from(world.conf.number("JobRequeue")).unwrap_or(1);
     spec.requeue = or(spec.requeue, requeue).min(1);
-    spec.reboot = 0;
+    spec.reboot = or(spec.reboot, 0).min(1);
     if spec.req_switch.get().is_some() {
         let most = request::parameter(world.conf, "max_switch_wait=").unwrap_or(SWITCH_WAIT);
         spec.wait4switch = spec.wait4switch.get().unwrap_or(u32::INFINITE).min(most);

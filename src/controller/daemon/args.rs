@@ -34,6 +34,9 @@ pub struct Args {
     /// The guard that has started this process, and whether it has done so before.
     #[arg(long, value_name = "PID", hide = true)]
     guarded: Option<String>,
+    /// Be this SlurmctldHost, whatever this host is called.
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// Print this.
     #[arg(short = 'h', long = "help", action = ArgAction::Help)]
     help: Option<bool>,
@@ -104,6 +107,12 @@ impl Args {
     #[must_use]
     pub fn log(&self) -> Wish {
         Wish { foreground: self.foreground, verbose: self.verbose, file: self.log.clone() }
+    }
+
+    /// The SlurmctldHost that it is to be.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// The guard that has started this process.

@@ -148,11 +148,14 @@ impl Guard {
                     return Err(format!("it ended {ENDS_MAX} times within a minute"));
                 }
             }
-            let why = match &ward.again {
-                Some(why) => why.clone(),
-                None => status.to_string(),
-            };
-            tracing::error!("the serving process has ended ({why}); it is started again");
+            match &ward.again {
+                Some(why) => tracing::debug!("{why}: the serving process begins anew"),
+                None => {
+                    tracing::error!(
+                        "the serving process has ended ({status}): it is started again"
+                    );
+                }
+            }
         }
     }
 

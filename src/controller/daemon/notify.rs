@@ -74,6 +74,11 @@ pub fn alive() {
     said(&Word::Alive);
 }
 
+/// It ends in order to begin anew; whether there is a guard, which starts it.
+pub fn again(why: &str) -> bool {
+    said(&Word::Again(why.to_owned()))
+}
+
 /// Whether there is a guard, which was told unless it has not listened for long.
 fn said(word: &Word) -> bool {
     let Some(mut pipe) = GUARD.get() else { return false };

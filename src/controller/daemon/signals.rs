@@ -7,14 +7,22 @@
 //! | SIGUSR2 | the log's levels are read again, and its file is opened anew |
 //! | SIGUSR1, SIGQUIT, SIGALRM, SIGTSTP, SIGXCPU, SIGPIPE | nothing |
 
-use crate::controller::daemon::notify;
 use crate::controller::log;
-use crate::controller::service::{End, Service};
 use crate::slurm::conf::Conf;
 use rustix::process::Signal as Number;
 use std::io;
-use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The end, in order.
+    End,
+    /// slurm.conf is to be read again.
+    Reconfigure,
+    /// The log's levels are to be read again, and its file opened anew.
+    LogAnew,
+}
 
 /// Those that Slurm ignores.
 const IGNORED: [Number; 5] =
@@ -45,24 +53,14 @@ impl Signals {
         })
     }
 
-    /// Does what they ask for, until the end.
-    pub async fn serve(mut self, service: Arc<Service>) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => break,
-                _ = self.int.recv() => break,
-                _ = self.hangup.recv() => {
-                    service.reconfigure().await;
-                }
-                _ = self.usr2.recv() => {
-                    let path = service.durable().0.path.clone();
-                    let _ = tokio::task::spawn_blocking(move || follow(&path)).await;
-                }
-            }
+    /// What the next one asks for.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.term.recv() => Asked::End,
+            _ = self.int.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Reconfigure,
+            _ = self.usr2.recv() => Asked::LogAnew,
         }
-        tracing::info!("terminate signal received");
-        notify::status("stopping: a signal asked for it");
-        service.stop(End::Asked);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Partition};
 use crate::slurm::hostlist::{compress, expand};
 use crate::slurm::wire::constants::job::NICE_OFFSET;
-use crate::slurm::wire::constants::reason;
+use crate::slurm::wire::constants::{reason, select};
 use crate::slurm::wire::tables::{Job as JobInfo, JobTimes, Listing, MultiCore};
 use crate::slurm::wire::{Bits, Scaled, SelectJob, Text, Time, Unless, Unset, Version};
 use std::collections::HashMap;
@@ -213,6 +213,7 @@ fn info(listed: &Listed<'_>, job: &Job) -> JobInfo {
         restart_cnt: course.restart_cnt,
         show_flags: listed.viewer.show,
         deadline: spec.deadline,
+        reboot: u8::from(spec.reboot == 1),
         alloc_sid: spec.alloc_sid,
         time_min: spec.time_min,
         nice: spec.nice,
@@ -413,7 +414,7 @@ fn placed(listed: &Listed<'_>, job: &Job, info: JobInfo) -> JobInfo {
             None if has => nodes,
             None => u32::UNSET,
         },
-        shared: shared(job, queue),
+        shared: shared(job, queue, super::select_plugin(listed.scene.conf) == select::LINEAR),
         req_node_inx: list_bits(&spec.req_nodes, &required),
         req_nodes: spec.req_nodes.clone(),
         exc_node_inx: list_bits(&spec.exc_nodes, &excluded),
@@ -489,16 +490,18 @@ fn nodes_by_tasks(job: &Job, queue: Option<&Queue>) -> u32 {
 }
 
 /// Whether it shares nodes with others, as far as that is settled.
-fn shared(job: &Job, queue: Option<&Queue>) -> u16 {
-    match (job.spec.shared.get(), queue.map(|queue| &queue.partition)) {
-        (Some(own), _) => own,
-        (None, Some(partition)) if partition.exclusive_user => 2,
-        (None, Some(partition)) => match partition.max_share {
-            0 => 0,
-            share if share & FORCE != 0 && share & !FORCE > 1 => 1,
-            _ => u16::UNSET,
-        },
-        (None, None) => u16::UNSET,
+fn shared(job: &Job, queue: Option<&Queue>, linear: bool) -> u16 {
+    let (own, Some(partition)) = (job.spec.shared, queue.map(|queue| &queue.partition)) else {
+        return job.spec.shared;
+    };
+    match (partition.max_share, own) {
+        (0, _) => 0,
+        (share, _) if share & FORCE != 0 && share & !FORCE > 1 => 1,
+        // Whole nodes are shared by those alone that ask for it.
+        (share, 1) if linear => u16::from(share != 1),
+        _ if linear => 0,
+        (_, u16::MAX | u16::UNSET) if partition.exclusive_user => 2,
+        (_, own) => own,
     }
 }
 

@@ -53,7 +53,11 @@ pub fn choose(need: &Need, bounds: Bounds, offers: &[Offer], least_loaded: bool)
     if !may_suffice(need, bounds, offers) {
         return None;
     }
-    let by = if least_loaded { By::Load } else { By::Run };
+    let by = match (need.spread, least_loaded) {
+        (true, _) => By::Place,
+        (false, true) => By::Load,
+        (false, false) => By::Run,
+    };
     if let Some(chosen) = Try::new(need, bounds, offers, by).run() {
         return Some(chosen);
     }
@@ -87,6 +91,8 @@ enum By {
     Load,
     /// The least weight, then those that follow each other.
     Run,
+    /// The least weight, then the order of slurm.conf.
+    Place,
     /// The most CPUs, whatever their weight.
     Size,
 }
@@ -167,6 +173,7 @@ impl<'a> Try<'a> {
             match self.by {
                 By::Load => self.in_order(|offer| (offer.weight, u32::MAX - offer.cpus)),
                 By::Run => self.by_runs(),
+                By::Place => self.in_order(|offer| (offer.weight, 0)),
                 By::Size => self.in_order(|offer| (u32::MAX - offer.cpus, offer.weight)),
             }
         }
@@ -229,9 +236,6 @@ impl<'a> Try<'a> {
         while self.room > 0 {
             let Some(best) = self.best(&runs) else { return };
             let run = runs[best];
-            if self.need.contiguous && !self.suffices(&run) {
-                return;
-            }
             match run.required {
                 Some(from) => self.around(from, &run),
                 None if self.need.contiguous => self.in_a_row(&run),
@@ -276,7 +280,10 @@ impl<'a> Try<'a> {
     fn best(&self, runs: &[Run]) -> Option<usize> {
         let with_required = |run: &Run| run.required.is_some();
         let pinned = self.need.contiguous && self.offers.iter().any(|offer| offer.required);
-        let usable = |run: &Run| !run.used && run.nodes > 0 && (!pinned || with_required(run));
+        let usable = |run: &Run| {
+            let alone = !self.need.contiguous || self.suffices(run);
+            !run.used && run.nodes > 0 && (!pinned || with_required(run)) && alone
+        };
         let mut best: Option<usize> = None;
         for (at, run) in runs.iter().enumerate().filter(|(_, run)| usable(run)) {
             let Some(other) = best.map(|best| &runs[best]) else {
@@ -360,6 +367,7 @@ impl<'a> Try<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::sched::manner::Manner;
     use crate::controller::sched::need::Wanted;
     use crate::slurm::wire::Text;
 
@@ -373,6 +381,7 @@ mod tests {
             tasks,
             cpus_per_task: each,
             tasks_per_node: 0,
+            tasks_per_socket: 0,
             cpus_per_core: u32::MAX,
             threads: u32::MAX,
             node_cpus: 1,
@@ -381,9 +390,13 @@ mod tests {
             memory: Wanted::PerNode(0),
             tmp_disk: 0,
             exclusive: false,
+            manner: Manner::Own,
+            user: None,
             overcommit: false,
             contiguous,
             block: None,
+            spread: false,
+            plane: 0,
             features: Text::NONE,
             required: Text::NONE,
             excluded: Text::NONE,
@@ -421,6 +434,16 @@ mod tests {
         assert_eq!(found, Some(vec![(1, 1), (2, 2)]));
     }
 
+    /// A row that was too short kept one of more weight from being looked at.
+    #[test]
+    fn nodes_in_a_row_are_found_whatever_else_weighs_less() {
+        let mut offers = offers(&[6, 2, 12, 0, 2]);
+        offers[..3].iter_mut().for_each(|offer| offer.weight = 1);
+        let bounds = Bounds { min: 3, max: 3, like: 3 };
+        let found = choose(&need(0, 1, true), bounds, &offers, false);
+        assert_eq!(found, Some(vec![(0, 1), (1, 1), (2, 1)]));
+    }
+
     /// Whether some of the offers would do, and are allowed.
     fn would_do(need: &Need, bounds: Bounds, offers: &[Offer]) -> bool {
         (1..1_u32 << offers.len()).any(|set| {
@@ -441,7 +464,10 @@ mod tests {
         for shape in 0..5_u32.pow(4) {
             for (tasks, each) in [(0, 1), (1, 1), (3, 1), (5, 1), (9, 1), (2, 2), (4, 2)] {
                 let sizes: Vec<u32> = (0..4).map(|at| shape / 5_u32.pow(at) % 5 * each).collect();
-                let offers = offers(&sizes);
+                let mut offers = offers(&sizes);
+                for offer in &mut offers {
+                    offer.weight = [0, 1, 1, 0][(offer.at + tasks as usize) % 4];
+                }
                 for (min, max, like) in [(1, 9, 1), (1, 2, 2), (2, 3, 3), (2, 2, 2), (3, 9, 4)] {
                     for (contiguous, least_loaded) in [(false, false), (false, true), (true, false)]
                     {

@@ -10,12 +10,12 @@
 //! only what is free on level 1 as well, and so on. Nodes only become free as time passes, except
 //! where a hold begins: so these are all the times that have to be looked at.
 //!
-//! Invariants: no job that is started delays a hold; holds do not overlap each other.
+//! Invariants: no job that is started delays a hold; holds do not overlap each other, but for cores
+//! that jobs share.
 
-use crate::controller::job::Share;
-use crate::controller::sched::grid::{Grid, has};
+use crate::controller::job::Job;
+use crate::controller::sched::grid::{Busy, Grid, Taken};
 use crate::controller::sched::layout::Layout;
-use crate::controller::state::State;
 use std::sync::Arc;
 
 /// Seconds of that many minutes; `u32::MAX` is without end.
@@ -29,13 +29,13 @@ pub fn seconds(minutes: u32) -> i64 {
 struct Hold {
     start: i64,
     end: i64,
-    shares: Arc<[Share]>,
+    job: Arc<Taken>,
     /// What is free when it begins, without what it takes itself.
     after: Grid,
 }
 
 /// What jobs give back, by the time of their end.
-type End = (i64, Arc<[Share]>);
+type End = (i64, Arc<Taken>);
 
 /// What is free when.
 #[derive(Clone, Debug)]
@@ -50,24 +50,14 @@ pub struct Times {
 impl Times {
     /// Now, with the jobs that there are.
     #[must_use]
-    pub fn of(layout: &Layout, state: &State, grid: Grid, now: i64) -> Times {
-        let mut ends = Vec::with_capacity(state.busy.len());
-        for job in state.busy.iter().filter_map(|id| state.job(*id)) {
-            let shares: Arc<[Share]> = job
-                .course
-                .shares
-                .iter()
-                .filter(|share| layout.place(&share.node).is_some() && has(job, &share.node))
-                .cloned()
-                .collect();
+    pub fn of(busy: &[Busy<'_>], grid: Grid, now: i64) -> Times {
+        let end = |job: &Job| match (job.is_completing(), job.course.time_limit) {
             // What should be over already may be any moment.
-            let end = match (job.is_completing(), job.course.time_limit) {
-                (true, _) => now + 1,
-                (false, u32::MAX) => i64::MAX,
-                (false, _) => job.course.end_time.0.max(now + 1),
-            };
-            ends.push((end, shares));
-        }
+            (true, _) => now + 1,
+            (false, u32::MAX) => i64::MAX,
+            (false, _) => job.course.end_time.0.max(now + 1),
+        };
+        let ends = busy.iter().map(|(job, taken)| (end(job), Arc::clone(taken))).collect();
         Times { now, levels: vec![grid], holds: Vec::new(), ends, sorted: false }
     }
 
@@ -85,24 +75,22 @@ impl Times {
     }
 
     /// A job starts now.
-    pub fn start(&mut self, layout: &Layout, shares: &[Share], end: i64) {
-        for share in shares {
-            self.levels.iter_mut().for_each(|grid| grid.take(layout, share));
-            let later = self.holds.iter_mut().filter(|hold| hold.start < end);
-            later.for_each(|hold| hold.after.take(layout, share));
-        }
-        self.ends.push((end, shares.into()));
+    pub fn start(&mut self, layout: &Layout, job: &Arc<Taken>, end: i64) {
+        self.levels.iter_mut().for_each(|grid| grid.take(layout, job));
+        let later = self.holds.iter_mut().filter(|hold| hold.start < end);
+        later.for_each(|hold| hold.after.take(layout, job));
+        self.ends.push((end, Arc::clone(job)));
         self.sorted = false;
     }
 
-    /// The earliest time at which `fits` finds shares in what is free for so many seconds; they are
-    /// held from then on.
+    /// The earliest time at which `fits` finds what a job takes in what is free for so many seconds;
+    /// it is held from then on.
     pub fn hold(
         &mut self,
         layout: &Layout,
         duration: i64,
-        mut fits: impl FnMut(&Grid) -> Option<Vec<Share>>,
-    ) -> Option<(i64, Arc<[Share]>)> {
+        mut fits: impl FnMut(&Grid) -> Option<Taken>,
+    ) -> Option<(i64, Arc<Taken>)> {
         if !self.sorted {
             self.ends.sort_by_key(|(end, _)| *end);
             self.sorted = true;
@@ -122,50 +110,45 @@ impl Times {
         while low < high {
             let middle = usize::midpoint(low, high);
             match fits_at(times[middle]) {
-                Some(shares) => {
-                    found = Some((times[middle], shares));
+                Some(taken) => {
+                    found = Some((times[middle], taken));
                     high = middle;
                 }
                 None => low = middle + 1,
             }
         }
-        let (start, shares) = found?;
-        let shares: Arc<[Share]> = shares.into();
-        self.add(layout, start, start.saturating_add(duration), Arc::clone(&shares));
-        Some((start, shares))
+        let (start, taken) = found?;
+        let job = Arc::new(taken);
+        self.add(layout, start, start.saturating_add(duration), Arc::clone(&job));
+        Some((start, job))
     }
 
     /// What is free from `time` to `end`.
     fn free(&self, layout: &Layout, time: i64, end: i64) -> Grid {
         let mut grid = self.levels[0].clone();
-        for (_, shares) in self.ends.iter().take_while(|(end, _)| *end <= time) {
-            shares.iter().for_each(|share| grid.give(layout, share));
-        }
+        let ended = self.ends.iter().take_while(|(end, _)| *end <= time);
+        ended.for_each(|(_, job)| grid.give(layout, job));
         for hold in &self.holds {
             if hold.start <= time && time < hold.end {
-                hold.shares.iter().for_each(|share| grid.take(layout, share));
+                grid.take(layout, &hold.job);
             } else if hold.start > time && hold.start < end {
-                grid = both(&grid, &hold.after);
+                grid = grid.and(&hold.after);
             }
         }
         grid
     }
 
-    fn add(&mut self, layout: &Layout, start: i64, end: i64, shares: Arc<[Share]>) {
+    fn add(&mut self, layout: &Layout, start: i64, end: i64, job: Arc<Taken>) {
         let mut after = self.free(layout, start, start);
-        shares.iter().for_each(|share| after.take(layout, share));
+        after.take(layout, &job);
         for hold in self.holds.iter_mut().filter(|hold| hold.start >= start && hold.start < end) {
-            shares.iter().for_each(|share| hold.after.take(layout, share));
+            hold.after.take(layout, &job);
         }
-        self.holds.push(Hold { start, end, shares, after });
+        self.holds.push(Hold { start, end, job, after });
         self.holds.sort_by_key(|hold| hold.start);
         self.levels.truncate(1);
         for at in 0..self.holds.len() {
-            self.levels.push(both(&self.levels[at], &self.holds[at].after));
+            self.levels.push(self.levels[at].and(&self.holds[at].after));
         }
     }
-}
-
-fn both(a: &Grid, b: &Grid) -> Grid {
-    Grid { rooms: a.rooms.iter().zip(&b.rooms).map(|(a, b)| a.and(b)).collect() }
 }

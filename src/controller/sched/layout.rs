@@ -1,14 +1,16 @@
 //! What the scheduler knows of a cluster before any job: nodes by their place in slurm.conf, and
-//! partitions as queues with their members. It changes with slurm.conf and with partitions only.
+//! partitions as queues with their members. It changes with slurm.conf and with partitions only, but
+//! for `by_user`.
 //!
 //! Invariant: places count as [`Conf::nodes`] does, everywhere in the scheduler.
 
 use crate::controller::core::{current, members, node_features, node_weight, size};
 use crate::controller::sched::cores::Cores;
+use crate::controller::sched::manner::{Manner, for_user};
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Memory, Node, Partition, PartitionState, select_parameters};
 use crate::slurm::hostlist::{expand, natural};
-use crate::slurm::wire::Text;
+use crate::slurm::wire::{Text, Unset};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -200,6 +202,10 @@ pub struct Layout {
     pub queues: Vec<Queue>,
     /// Memory of jobs that ask for none, where the partition says nothing.
     pub def_mem: Memory,
+    /// Whether jobs may share cores, or with select/linear nodes, anywhere.
+    pub shares: bool,
+    /// Whether there are jobs that have nodes for their user alone, or partitions of such jobs.
+    pub by_user: bool,
     places: HashMap<Text, usize>,
     names: HashMap<Text, usize>,
 }
@@ -223,7 +229,14 @@ impl Layout {
             (_, node) if node != 0 && node != u64::MAX => Memory::PerNode(node),
             _ => Memory::Unlimited,
         };
-        Layout { nodes, queues, def_mem, places, names }
+        let shares = queues.iter().any(|queue| {
+            let of = |shared| Manner::of(queue.select.whole, queue.partition.max_share, shared);
+            of(u16::UNSET) == Manner::Shared || of(1) == Manner::Shared
+        });
+        let jobs = state.pending.iter().chain(&state.busy).filter_map(|id| state.job(*id));
+        let by_user = queues.iter().any(|queue| queue.partition.exclusive_user)
+            || jobs.into_iter().any(|job| for_user(None, &job.spec));
+        Layout { nodes, queues, def_mem, shares, by_user, places, names }
     }
 
     /// A node by its name.

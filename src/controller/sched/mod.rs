@@ -1,6 +1,7 @@
 //! The scheduler: which jobs that wait start where, and why the others do not.
 //!
-//! - [`layout`] nodes and partitions, [`grid`] what is free on them, [`cores`] on one node;
+//! - [`layout`] nodes and partitions, [`grid`] what is free on them, [`cores`] on one node, and for
+//!   jobs that share (`manner`) [`rows`];
 //! - [`need`] what a job wants, [`offer`] what a node has for it, [`choose`] which nodes it gets,
 //!   [`share`] what of each;
 //! - [`order`] who comes first, [`wait`] who may not start yet, [`hold`] what is free when;
@@ -19,10 +20,12 @@ pub mod forecast;
 pub mod grid;
 pub mod hold;
 pub mod layout;
+pub mod manner;
 pub mod need;
 pub mod offer;
 pub mod order;
 pub mod pass;
+pub mod rows;
 pub mod run;
 pub mod share;
 pub mod wait;

@@ -2,6 +2,7 @@
 //! finds no room, none of them does.
 
 use crate::controller::sched::layout::Layout;
+use crate::controller::sched::manner::{Manner, for_user, whole_nodes};
 use crate::slurm::conf::Memory;
 use crate::slurm::wire::tables::JobDesc;
 use crate::slurm::wire::{Text, Unset};
@@ -13,6 +14,11 @@ const BY_SOCKET: u32 = 0xf0;
 const BLOCK_CORES: u32 = 0x20;
 /// In `bitflags`: of a range of node counts the least is wanted.
 const USE_MIN_NODES: u64 = 1 << 9;
+/// In `bitflags`: over as many nodes as there are tasks.
+const SPREAD: u64 = 1 << 8;
+/// In `task_dist`: so many tasks to each node in turn.
+const DISTRIBUTION: u32 = 0xf;
+const PLANE: u32 = 4;
 
 /// Memory that a job wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +50,8 @@ pub struct Need {
     pub cpus_per_task: u32,
     /// Tasks on each node; 0: it does not say.
     pub tasks_per_node: u32,
+    /// Most tasks on each socket, and the fewest on each node; 0: it does not say.
+    pub tasks_per_socket: u32,
     /// Most CPUs to use of a core.
     pub cpus_per_core: u32,
     /// Threads of a core that it wants; memory for CPUs is for these.
@@ -58,14 +66,22 @@ pub struct Need {
     pub memory: Wanted,
     /// MiB that a node's disk has.
     pub tmp_disk: u32,
-    /// Nodes that nobody else is on.
+    /// All of its nodes' cores.
     pub exclusive: bool,
+    /// How it uses cores beside others.
+    pub manner: Manner,
+    /// Whose it is, where users have nodes alone; whether this job wants that.
+    pub user: Option<(u32, bool)>,
     /// Tasks may be more than CPUs.
     pub overcommit: bool,
     /// Nodes that follow each other.
     pub contiguous: bool,
     /// Cores of one socket after the other; none: as the cluster does it.
     pub block: Option<bool>,
+    /// Over as many nodes as it may have.
+    pub spread: bool,
+    /// Tasks that each node gets in turn; 0: one, and then as cores go.
+    pub plane: u32,
     /// Features of nodes, as written.
     pub features: Text,
     /// Nodes that it must have.
@@ -124,6 +140,7 @@ impl Need {
             tasks,
             cpus_per_task,
             tasks_per_node,
+            tasks_per_socket: number(spec.ntasks_per_socket),
             cpus_per_core: per_core.min(threads),
             threads,
             node_cpus: number(spec.pn_min_cpus),
@@ -131,17 +148,20 @@ impl Need {
             sockets: number(spec.sockets_per_node).max(1),
             memory: memory(spec.pn_min_memory, queue.partition.def_mem, layout.def_mem),
             tmp_disk: wide(spec.pn_min_tmp_disk).unwrap_or(0),
-            // Who shares with one user alone shares with nobody.
-            exclusive: matches!(spec.shared, 0 | 2 | 3)
-                || queue.partition.max_share == 0
-                || queue.partition.exclusive_user
-                || queue.select.whole,
+            exclusive: whole_nodes(queue.select.whole, queue.partition.max_share, spec.shared),
+            manner: Manner::in_queue(queue, spec),
+            user: layout.by_user.then(|| (spec.user_id, for_user(Some(queue), spec))),
             overcommit,
             contiguous: number(spec.contiguous) != 0,
             block: match spec.task_dist & BY_SOCKET {
                 _ if spec.task_dist.is_unset() => None,
                 0 => None,
                 by => Some(by == BLOCK_CORES),
+            },
+            spread: !spec.bitflags.is_unset() && spec.bitflags & SPREAD != 0,
+            plane: match spec.task_dist & DISTRIBUTION {
+                PLANE if !spec.task_dist.is_unset() => number(spec.plane_size),
+                _ => 0,
             },
             features: spec.features.clone(),
             required: spec.req_nodes.clone(),

@@ -94,18 +94,26 @@ pub fn per_core(need: &Need, place: &Place) -> u32 {
     place.threads.min(need.cpus_per_core).max(1)
 }
 
+/// Most cores of a socket that a job uses.
+#[must_use]
+pub fn socket_most(need: &Need, place: &Place) -> u32 {
+    match need.tasks_per_socket.saturating_mul(need.cpus_per_task) {
+        0 => u32::MAX,
+        cpus => cpus.div_ceil(per_core(need, place)),
+    }
+}
+
 /// How many CPUs `room` has for a job; 0: none. `most`: no more than so many.
 #[must_use]
 pub fn offer(need: &Need, select: Select, place: &Place, room: &Room, most: u32) -> u32 {
-    if !room.up || room.count == 0 || need.exclusive && !room.is_idle() {
+    let whole = || room.count == place.usable.count();
+    if !room.up || room.count == 0 || need.exclusive && !whole() || !room.admits(need.user) {
         return 0;
     }
     let per_core = per_core(need, place);
-    let cores = if need.sockets > 1 || need.socket_cores > 1 || select.by_socket {
-        by_sockets(need, select, place, room)
-    } else {
-        room.count
-    };
+    let by = need.sockets > 1 || need.socket_cores > 1 || need.tasks_per_socket > 0;
+    let cores =
+        if by || select.by_socket { by_sockets(need, select, place, room) } else { room.count };
     // Cores are given with all their threads: the last one may go beyond the limit.
     let limit = most.div_ceil(place.threads).saturating_mul(per_core);
     let (mut cpus, all) = (cores * per_core, cores * place.threads);
@@ -123,7 +131,8 @@ pub fn offer(need: &Need, select: Select, place: &Place, room: &Room, most: u32)
         return if cpus < need.node_cpus { 0 } else { cpus };
     }
     let tasks = cpus / need.cpus_per_task;
-    if tasks < need.tasks_per_node.max(least_tasks(need)) || cpus < need.node_cpus {
+    let of_sockets = if need.tasks_per_node == 0 { need.tasks_per_socket } else { 0 };
+    if tasks < need.tasks_per_node.max(least_tasks(need)).max(of_sockets) || cpus < need.node_cpus {
         return 0;
     }
     if need.exclusive {
@@ -148,7 +157,7 @@ fn by_sockets(need: &Need, select: Select, place: &Place, room: &Room) -> u32 {
         let free = if select.by_socket && free < usable { 0 } else { free };
         let free = u32::try_from(free).expect("cores of a node");
         if free >= need.socket_cores && free > 0 {
-            (cores, sockets) = (cores + free, sockets + 1);
+            (cores, sockets) = (cores + free.min(socket_most(need, place)), sockets + 1);
         }
     }
     if sockets < need.sockets { 0 } else { cores }

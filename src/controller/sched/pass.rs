@@ -9,16 +9,18 @@
 //! Invariants: pure, and the same for the same input; every pending job gets a reason or a start;
 //! what is proposed fits together, in the order in which it is proposed.
 
-use crate::controller::core::Start;
+use crate::controller::core::{Start, deadline};
 use crate::controller::job::{Job, Share, task_ids};
 use crate::controller::sched::choose::{Bounds, Offer, choose};
 use crate::controller::sched::forecast::{Forecast, Forecasts};
-use crate::controller::sched::grid::Grid;
+use crate::controller::sched::grid::{Grid, Room, Taken, busy};
 use crate::controller::sched::hold::{Times, seconds};
-use crate::controller::sched::layout::{Layout, Queue, time_limit};
+use crate::controller::sched::layout::{Layout, Queue};
+use crate::controller::sched::manner::Manner;
 use crate::controller::sched::need::Need;
 use crate::controller::sched::offer::{Terms, offer, per_core};
 use crate::controller::sched::order::Priorities;
+use crate::controller::sched::rows::{barred, mate, views};
 use crate::controller::sched::share::{self, Chosen};
 use crate::controller::sched::wait::{free_tasks, wait};
 use crate::controller::state::State;
@@ -92,12 +94,13 @@ struct Pass<'a> {
 /// Looks at all jobs that wait.
 #[must_use]
 pub fn pass(conf: &Conf, state: &State, layout: &Layout, now: i64) -> Found {
-    let grid = Grid::of(layout, conf, state);
+    let busy = busy(layout, state);
+    let grid = Grid::of(layout, conf, state, &busy);
     let mut pass = Pass {
         layout,
         now,
         backfill: conf.text("SchedulerType") != Some("sched/builtin"),
-        times: Times::of(layout, state, grid, now),
+        times: Times::of(&busy, grid, now),
         empty: Grid::empty(layout, conf, state),
         blocked: vec![false; layout.queues.len()],
         closed: vec![false; layout.nodes.len()],
@@ -121,7 +124,8 @@ fn in_use(layout: &Layout, state: &State) -> HashMap<(usize, usize), u32> {
     if layout.queues.iter().all(|queue| queue.partition.max_cpus_per_node == u32::MAX) {
         return found;
     }
-    for job in state.busy.iter().filter_map(|id| state.job(*id)) {
+    let jobs = state.busy.iter().filter_map(|id| state.job(*id));
+    for job in jobs.filter(|job| !job.is_stopped()) {
         let Some(queue) = layout.queue(&job.course.partition) else { continue };
         for share in &job.course.shares {
             if let Some(at) = layout.place(&share.node) {
@@ -183,7 +187,7 @@ impl<'a> Pass<'a> {
         if let Some(no) = refused_by(of_queue, asked) {
             return self.also(job.id, no, forecast);
         }
-        let minutes = time_limit(&of_queue.partition, asked);
+        let minutes = deadline::minutes(&of_queue.partition, job, self.now);
         let shape =
             Shape { need: Need::of(&job.spec, self.layout, *queue), queue: *queue, minutes };
         let array = job.course.array_job_id;
@@ -263,13 +267,66 @@ impl<'a> Pass<'a> {
         grid: &Grid,
         now: bool,
     ) -> Option<Vec<Share>> {
+        if !self.layout.shares {
+            return self.fit_in(shape, terms, bounds, &grid.rooms, &[], now);
+        }
+        let barred = barred(self.layout, shape.queue, &shape.need, grid);
+        let idle = self.fit_in(shape, terms, bounds, &grid.rooms, &barred, now);
+        if idle.is_some() || shape.need.manner != Manner::Shared {
+            return idle;
+        }
+        views(self.layout, shape.queue, grid).iter().find_map(|rooms| {
+            let beside = self.beside(shape, terms, bounds, grid, rooms, &barred, now);
+            beside.or_else(|| self.fit_in(shape, terms, bounds, rooms, &barred, now))
+        })
+    }
+
+    /// With select/linear: all the nodes of a job that is like this one.
+    #[allow(clippy::too_many_arguments, reason = "one step of fit_by")]
+    fn beside(
+        &self,
+        shape: &Shape,
+        terms: &Terms,
+        bounds: Bounds,
+        grid: &Grid,
+        rooms: &[Room],
+        barred: &[bool],
+        now: bool,
+    ) -> Option<Vec<Share>> {
+        let queue = &self.layout.queues[shape.queue];
+        if !queue.select.whole {
+            return None;
+        }
+        let offers = self.offers(shape, terms, rooms, barred, now);
+        let usable: Vec<usize> = offers.iter().map(|offer| offer.at).collect();
+        let nodes = bounds.like.min(bounds.max);
+        let found = mate(self.layout, &shape.need, nodes, &terms.required, &usable, grid)?;
+        let chosen: Vec<Chosen<'_>> = found
+            .into_iter()
+            .map(|at| {
+                let place = &self.layout.nodes[at];
+                Chosen { place, room: &rooms[at], most: place.cpus }
+            })
+            .collect();
+        share::shares(&shape.need, queue.select, &chosen)
+    }
+
+    /// What each node has for a job.
+    fn offers(
+        &self,
+        shape: &Shape,
+        terms: &Terms,
+        rooms: &[Room],
+        barred: &[bool],
+        now: bool,
+    ) -> Vec<Offer> {
         let (need, queue) = (&shape.need, &self.layout.queues[shape.queue]);
         let limit = queue.partition.max_cpus_per_node;
         let mut offers = Vec::new();
         for at in queue.members.iter().copied() {
-            let (place, room) = (&self.layout.nodes[at], &grid.rooms[at]);
+            let (place, room) = (&self.layout.nodes[at], &rooms[at]);
             let required = !terms.required.is_empty() && terms.required.contains(&at);
-            let kept = now && self.closed[at];
+            let kept = now && self.closed[at] || barred.get(at).is_some_and(|barred| *barred);
             let used = match limit {
                 u32::MAX => 0,
                 _ => self.in_use.get(&(shape.queue, at)).copied().unwrap_or(0),
@@ -285,6 +342,20 @@ impl<'a> Pass<'a> {
                 offers.push(Offer { at, cpus, per_core, weight, required });
             }
         }
+        offers
+    }
+
+    fn fit_in(
+        &self,
+        shape: &Shape,
+        terms: &Terms,
+        bounds: Bounds,
+        rooms: &[Room],
+        barred: &[bool],
+        now: bool,
+    ) -> Option<Vec<Share>> {
+        let (need, queue) = (&shape.need, &self.layout.queues[shape.queue]);
+        let mut offers = self.offers(shape, terms, rooms, barred, now);
         let required = offers.iter().filter(|offer| offer.required).count();
         if required < terms.required.len() || !terms.require(self.layout, &mut offers) {
             return None;
@@ -293,7 +364,7 @@ impl<'a> Pass<'a> {
         let chosen: Vec<Chosen<'_>> = chosen
             .into_iter()
             .map(|(at, most)| {
-                let (place, room) = (&self.layout.nodes[at], &grid.rooms[at]);
+                let (place, room) = (&self.layout.nodes[at], &rooms[at]);
                 Chosen { place, room, most }
             })
             .collect();
@@ -326,7 +397,8 @@ impl<'a> Pass<'a> {
 
     fn start(&mut self, job: &Job, task: Option<u32>, shape: &Shape, shares: Vec<Share>) {
         let end = self.now.saturating_add(seconds(shape.minutes));
-        self.times.start(self.layout, &shares, end);
+        let taken = Arc::new(taken(job, shape, shares.clone(), true));
+        self.times.start(self.layout, &taken, end);
         let queue = &self.layout.queues[shape.queue];
         if queue.partition.max_cpus_per_node != u32::MAX {
             for share in &shares {
@@ -356,7 +428,7 @@ impl<'a> Pass<'a> {
             return;
         }
         self.blocked[shape.queue] = true;
-        let (start, nodes) = if self.backfill { self.hold(&shape) } else { (0, Text::NONE) };
+        let (start, nodes) = if self.backfill { self.hold(job, &shape) } else { (0, Text::NONE) };
         if !self.backfill {
             self.layout.queues[shape.queue].members.iter().for_each(|at| self.closed[*at] = true);
         }
@@ -365,18 +437,36 @@ impl<'a> Pass<'a> {
     }
 
     /// Holds the nodes that a job gets first; when that is, and which.
-    fn hold(&mut self, shape: &Shape) -> (i64, Text) {
+    fn hold(&mut self, job: &Job, shape: &Shape) -> (i64, Text) {
         let bounds = bounds(&shape.need, &self.layout.queues[shape.queue]);
         let terms = Terms::of(&shape.need, self.layout);
         let mut times = self.times.clone();
-        let fits = |grid: &Grid| self.fit(shape, &terms, bounds, grid, false);
+        let fits = |grid: &Grid| {
+            let shares = self.fit(shape, &terms, bounds, grid, false)?;
+            Some(taken(job, shape, shares, false))
+        };
         let found = times.hold(self.layout, seconds(shape.minutes), fits);
         self.times = times;
-        let Some((start, shares)) = found else { return (0, Text::NONE) };
-        let names: Vec<_> = shares.iter().map(|share| share.node.lossy()).collect();
+        let Some((start, taken)) = found else { return (0, Text::NONE) };
+        let names: Vec<_> = taken.shares.iter().map(|share| share.node.lossy()).collect();
         let mut names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         names.sort_unstable_by(|a, b| by_prefix(a, b));
         (start, compress(names).into())
+    }
+}
+
+/// What a job takes that starts.
+fn taken(job: &Job, shape: &Shape, shares: Vec<Share>, runs: bool) -> Taken {
+    let need = &shape.need;
+    Taken {
+        id: job.id,
+        shares: shares.into(),
+        queue: Some(shape.queue),
+        manner: need.manner,
+        user: need.user.unwrap_or((job.spec.user_id, false)),
+        stopped: false,
+        runs,
+        contiguous: need.contiguous,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::controller::sched::cores::Cores;
 use crate::controller::sched::grid::Room;
 use crate::controller::sched::layout::{Place, Select};
 use crate::controller::sched::need::{Need, Wanted};
-use crate::controller::sched::offer::per_core;
+use crate::controller::sched::offer::{per_core, socket_most};
 
 /// One node of those that were chosen.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,13 @@ pub fn shares(need: &Need, select: Select, chosen: &[Chosen<'_>]) -> Option<Vec<
 
 fn whole(need: &Need, select: Select, node: &Chosen<'_>) -> Share {
     let Chosen { place, room, .. } = node;
-    let memory = memory(need, select, place, place.cpus);
+    // Memory is for the threads that are wanted, as it is where less than a node is.
+    let threads = match select.by_core || select.by_socket {
+        true => place.threads.min(need.threads),
+        false => per_core(need, place),
+    };
+    let counted = place.cpus / place.threads * threads;
+    let memory = memory(need, select, place, counted);
     let cpus = u16::try_from(place.cpus).expect("16 bits in slurm.conf");
     Share { node: place.name.clone(), cpus, memory, cores: room.free.bits(place.cores) }
 }
@@ -66,6 +72,9 @@ fn spread(need: &Need, chosen: &[Chosen<'_>]) -> Option<Vec<u32>> {
         (_, 0) => (cpus / need.cpus_per_task).max(1),
         (_, on_each) => on_each * nodes,
     };
+    if need.plane > 0 {
+        return in_planes(need, chosen, cpus / need.cpus_per_task);
+    }
     let mut given: Vec<u32> = chosen.iter().map(|_| need.cpus_per_task).collect();
     let mut left = tasks.saturating_sub(nodes);
     let fits = |given: &[u32], at: usize| {
@@ -99,9 +108,30 @@ fn spread(need: &Need, chosen: &[Chosen<'_>]) -> Option<Vec<u32>> {
     Some(given)
 }
 
+/// So many tasks to each node in turn. A node that is not reached gets one all the same.
+fn in_planes(need: &Need, chosen: &[Chosen<'_>], tasks: u32) -> Option<Vec<u32>> {
+    let each = need.cpus_per_task;
+    let mut given: Vec<u32> = chosen.iter().map(|_| 0).collect();
+    let mut left = tasks;
+    while left > 0 {
+        let before = left;
+        for (given, node) in given.iter_mut().zip(chosen) {
+            let room = (node.most - *given) / each;
+            let some = need.plane.min(left).min(room);
+            (*given, left) = (*given + some * each, left - some);
+        }
+        if left == before {
+            return None;
+        }
+    }
+    given.iter_mut().for_each(|given| *given = (*given).max(each));
+    Some(given)
+}
+
 fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Share> {
     // Where CPUs are counted, sockets do not matter.
-    let block = !(select.by_core || select.by_socket) || need.block.unwrap_or(select.block);
+    let block = !(select.by_core || select.by_socket)
+        || need.block.unwrap_or(select.block || need.plane > 0);
     let share = taken(need, select, node, cpus, block)?;
     if share.memory <= node.room.memory {
         return Some(share);
@@ -116,7 +146,9 @@ fn taken(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32, block: bool)
     let wanted = cpus.div_ceil(used);
     let mut sockets = Sockets::of(select, place, room);
     let mut cores = Cores::none(place.cores);
-    if !block && need.cpus_per_task > 1 {
+    if need.tasks_per_socket > 0 {
+        sockets.limit(socket_most(need, place), wanted);
+    } else if !block && need.cpus_per_task > 1 {
         sockets.pack(need.cpus_per_task.div_ceil(used), wanted, &mut cores);
     }
     sockets.fill(block, wanted, &mut cores);
@@ -161,6 +193,22 @@ impl Sockets {
             sockets.filter(|(free, all)| free.len() < *all).for_each(|(free, _)| free.clear());
         }
         Sockets { per_socket, free }
+    }
+
+    /// No more than so many cores of each socket, and only of so many sockets as it takes, the last
+    /// ones.
+    fn limit(&mut self, most: u32, wanted: u32) {
+        for free in &mut self.free {
+            let kept = free.len().min(most as usize);
+            free.drain(..free.len() - kept);
+        }
+        let mut all: usize = self.free.iter().map(Vec::len).sum();
+        for free in &mut self.free {
+            if all - free.len() >= wanted as usize {
+                all -= free.len();
+                free.clear();
+            }
+        }
     }
 
     /// Tasks of so many cores each, none of them on two sockets.

@@ -4,7 +4,7 @@ use super::*;
 use crate::controller::core::{Command, World, apply, known};
 use crate::controller::job::{Course, Job, Share, unbegun};
 use crate::controller::node::NodeRecord;
-use crate::controller::sched::grid::Grid;
+use crate::controller::sched::grid::{Grid, busy};
 use crate::controller::state::{Change, State};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::{node, rc, reason};
@@ -133,7 +133,8 @@ fn jobs_start_in_order_where_there_is_room_and_the_others_are_told_why_not() {
     assert_eq!((course.start_time, course.end_time), (Time(NOW), Time(0)), "no limit");
     assert_eq!((course.time_limit, course.launches), (u32::INFINITE, 1));
     assert!(look(&conf, &state).starts.is_empty());
-    assert_eq!(Grid::of(&Layout::of(&conf, &state), &conf, &state).rooms[0].count, 0);
+    let layout = Layout::of(&conf, &state);
+    assert_eq!(Grid::of(&layout, &conf, &state, &busy(&layout, &state)).rooms[0].count, 0);
 }
 
 #[test]
@@ -189,4 +190,21 @@ fn a_job_that_wants_nodes_in_a_row_is_not_delayed_by_what_starts_between_them() 
     let forecast = &found.forecasts[&row];
     assert_eq!((forecast.start, forecast.nodes.lossy().as_ref()), (NOW + 60, "n[2-3]"));
     assert!(shares(&state, small).is_empty(), "n2 is held");
+}
+
+/// All of a node's threads were counted, and a job was proposed more memory than there is.
+#[test]
+fn memory_of_whole_nodes_is_for_the_threads_that_are_wanted() {
+    let conf = conf(&format!(
+        "{CORES}NodeName=n1 Sockets=1 CoresPerSocket=2 ThreadsPerCore=2 RealMemory=661\n\
+         PartitionName=p Nodes=ALL OverSubscribe=EXCLUSIVE\n"
+    ));
+    let mut state = idle(&conf);
+    let id = submit(
+        &mut state,
+        spec(|spec| (spec.threads_per_core, spec.pn_min_memory) = (1, 1 << 63 | 166)),
+    );
+    start_all(&conf, &mut state);
+    let shares = &state.job(id).unwrap().course.shares;
+    assert_eq!((shares[0].cpus, shares[0].memory), (4, 332));
 }

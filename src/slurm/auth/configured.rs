@@ -65,7 +65,8 @@ mod tests {
         assert_eq!(uid("root").unwrap(), 0);
         assert_eq!(uid("12").unwrap(), 12);
         assert!(uid("no such user").is_err());
-        let text = "ClusterName=c\nSlurmctldHost=h\nSlurmUser=no-such-user\nNodeName=n\n";
+        let text = "ClusterName=c\nSlurmctldHost=h\nSlurmUser=no-such-user\n\
+                    NodeName=n\nPartitionName=p Nodes=n\n";
         let conf = Conf::read(Path::new("/x"), &mut |_| Ok(text.to_owned())).unwrap();
         let said = uid_of(&conf, "SlurmUser").unwrap_err();
         assert!(said.starts_with("SlurmUser=no-such-user: ") && said.contains("next: getent"));

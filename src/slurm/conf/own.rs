@@ -7,6 +7,7 @@
 //! | `Guard` | whether a second process ends one that hangs, and starts it again: `yes`, `no` | yes |
 //! | `History` | how far back the state can be read, in minutes or as `days-hours` | 1-0 |
 //! | `HistoryRatio` | most room of superseded files, in units of the newest snapshot | 1 |
+//! | `MetricsAddress` | where `/metrics` is served: a port of 127.0.0.1, or `address:port` | none |
 //! | `Mode` | `shared`: several controllers on one directory; `local`: one, on its own | by SlurmctldHost |
 
 use crate::slurm::conf::fields::near;
@@ -14,11 +15,13 @@ use crate::slurm::conf::include::{Statement, collect};
 use crate::slurm::conf::mistake::{ConfError, Problem};
 use crate::slurm::conf::values;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys, in the order of the table.
-pub const KEYS: [&str; 5] = ["AuthKeyFile", "Guard", "History", "HistoryRatio", "Mode"];
+pub const KEYS: [&str; 6] =
+    ["AuthKeyFile", "Guard", "History", "HistoryRatio", "MetricsAddress", "Mode"];
 
 /// The name of the file.
 pub const NAME: &str = "statedir.conf";
@@ -43,6 +46,8 @@ pub struct Own {
     pub history: Duration,
     /// Most room of superseded files, in units of the newest snapshot.
     pub history_ratio: f64,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
     /// How controllers share the state; `None`: as many SlurmctldHost suggest.
     pub mode: Option<Mode>,
 }
@@ -50,7 +55,14 @@ pub struct Own {
 impl Default for Own {
     fn default() -> Own {
         let history = Duration::from_secs(24 * 3600);
-        Own { auth_key_file: None, guard: true, history, history_ratio: 1.0, mode: None }
+        Own {
+            auth_key_file: None,
+            guard: true,
+            history,
+            history_ratio: 1.0,
+            metrics: None,
+            mode: None,
+        }
     }
 }
 
@@ -116,6 +128,12 @@ impl Own {
             Some("Guard") => {
                 self.guard = values::flag(&pair.value).map_err(wrong)?;
             }
+            Some("MetricsAddress") => {
+                let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                let port = pair.value.parse::<u16>().ok().map(local);
+                let found = port.or_else(|| pair.value.parse().ok()).filter(|at| at.port() != 0);
+                self.metrics = Some(found.ok_or_else(|| wrong("a port, or address:port"))?);
+            }
             Some("Mode") if pair.value.eq_ignore_ascii_case("shared") => {
                 self.mode = Some(Mode::Shared);
             }
@@ -146,13 +164,14 @@ mod tests {
     #[test]
     fn every_key_is_read_and_the_file_may_be_missing() {
         assert_eq!(own("").unwrap(), Own::default());
-        let text =
-            "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\nGuard=no\n";
+        let text = "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\n\
+             Guard=no\nMetricsAddress=9341\n";
         let wanted = Own {
             auth_key_file: Some(PathBuf::from("/etc/key")),
             history: Duration::from_secs(7 * 86_400),
             history_ratio: 2.5,
             guard: false,
+            metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9341))),
             mode: Some(Mode::Local),
         };
         assert_eq!(own(text).unwrap(), wanted);
@@ -170,6 +189,9 @@ mod tests {
              (History?)"
         );
         assert!(said("AuthKeyFile=key").ends_with("AuthKeyFile=key: an absolute path is wanted"));
+        assert!(said("MetricsAddress=here:1").ends_with("a port, or address:port is wanted"));
+        let everywhere = own("MetricsAddress=[::]:9341").unwrap().metrics.unwrap();
+        assert!(everywhere.ip().is_unspecified() && everywhere.port() == 9341);
         assert!(said("HistoryRatio=NaN").contains("a number from 0 to 1000"));
         assert!(said("Mode=both").contains("shared or local is wanted"));
         assert!(said("Mode=local History=3").contains("behind another one"));
@@ -178,7 +200,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(
-            text in "(AuthKeyFile|Guard|History|HistoryRatio|Mode|#|=|[0-9.-]|\n| |é)*",
+            text in "(AuthKeyFile|Guard|History(Ratio)?|MetricsAddress|Mode|#|=|[0-9.-]|\n| |é)*",
         ) {
             let _ = own(&text);
         }

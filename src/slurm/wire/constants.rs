@@ -164,6 +164,10 @@ pub mod job {
     pub const CONFIGURING: u32 = 0x4000;
     /// Its end is being worked on.
     pub const COMPLETING: u32 = 0x8000;
+    /// Stopped by a signal.
+    pub const STOPPED: u32 = 0x1_0000;
+    /// A signal that stops it, or lets it go on, is on its way.
+    pub const SIGNALING: u32 = 0x40_0000;
     /// What is added to `nice` and `site_factor`, so that they are positive.
     pub const NICE_OFFSET: u32 = 0x8000_0000;
 }
@@ -289,3 +293,19 @@ pub mod auth {
 
 /// A registration that wants the list of resources in return.
 pub const REGISTRATION_WANTS_TRES: u16 = 0x2;
+
+/// What controllers of a pair tell each other.
+pub mod peer {
+    /// A standby: it watches, and whether it could take over.
+    pub const WATCHES: u16 = 1;
+    /// The reign of who says it; epoch 0: it does not reign.
+    pub const REIGNS: u16 = 2;
+    /// The reign of that epoch has ended; whoever is told may have the next one.
+    pub const OFFERS: u16 = 3;
+    /// Whether who was offered the reign has it.
+    pub const TAKEN: u16 = 4;
+    /// A standby wants the reign, for an operator wants so.
+    pub const ASKS: u16 = 5;
+    /// All controllers are to end.
+    pub const SHUTDOWN: u16 = 6;
+}

@@ -18,9 +18,9 @@ use crate::slurm::wire::limits::SUBMIT_MAX;
 use crate::slurm::wire::tables::{
     AgentLoad, AllocationDone, ArrayErrors, BatchDone, Config, ControlStatus, DeletePartition,
     EpilogDone, InfoRequest, Job, JobDesc, JobRequest, JobTimes, JobsRequest, KillJob, KillRequest,
-    Launch, Listing, Node, NodeRequest, Partition, Prolog, PrologDone, Registered, Registration,
-    Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step, StepDone,
-    StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition,
+    Launch, Listing, Node, NodeRequest, Partition, Peer, Prolog, PrologDone, Registered,
+    Registration, Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step,
+    StepDone, StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition,
     UserJobsRequest, WillRun,
 };
 
@@ -219,6 +219,8 @@ messages! {
     8001 ReturnCode(ReturnCode), V20_11, SMALL_MAX;
     /// How it went, and why.
     8002 ReturnMessage(ReturnMessage), V20_11, SMALL_MAX;
+    /// Controllers of a pair among each other.
+    23801 Peer(Peer), V22_05, SMALL_MAX;
 }
 
 impl Message {

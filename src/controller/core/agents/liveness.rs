@@ -114,8 +114,8 @@ pub fn lost(draft: &mut Draft<'_>, of: &Node) {
 /// Nothing runs on a node any more: it is out of service, or not even in slurm.conf.
 pub fn empty(draft: &mut Draft<'_>, name: &str) {
     let load = draft.state.load_of(name);
-    let (running, completing) = (load.running, load.completing);
-    without(draft, name, running.into_iter().collect(), completing.into_iter().collect());
+    let running = load.active().collect();
+    without(draft, name, running, load.completing.into_iter().collect());
 }
 
 /// These jobs are no longer on a node.

@@ -50,7 +50,7 @@ pub fn jobs(draft: &mut Draft<'_>, of: &Node, registration: &Registration) {
             None => unknown_job(draft, *id, of, batch.contains(id)),
         }
     }
-    for id in draft.state.load_of(&of.name).running {
+    for id in draft.state.load_of(&of.name).active() {
         if !reported.contains(&id) {
             missing(draft, id, &node);
         }
@@ -178,8 +178,8 @@ fn joins(draft: &mut Draft<'_>, job: &Job, node: &Text) {
     let name = node.lossy();
     let Some(of) = node_of(draft.conf, &name) else { return };
     let load = draft.state.load_of(&name);
-    let others = load.running.iter().chain(&load.completing);
-    let shares = others.filter_map(|id| draft.state.job(*id)).flat_map(|job| &job.course.shares);
+    let others = load.all();
+    let shares = others.filter_map(|id| draft.state.job(id)).flat_map(|job| &job.course.shares);
     let taken: Vec<&Bits> =
         shares.filter(|share| share.node == *node).map(|share| &share.cores).collect();
     let cores = u32::from(of.sockets) * u32::from(of.cores);

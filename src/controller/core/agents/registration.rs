@@ -144,7 +144,7 @@ fn forgotten(draft: &mut Draft<'_>, of: &Node, booted: i64, reported: &BTreeSet<
         let job = draft.state.job(*id);
         !reported.contains(id) && job.is_some_and(|job| job.course.start_time.0 < booted)
     };
-    let running = load.running.into_iter().filter(|id| gone(draft, id)).collect();
+    let running = load.active().filter(|id| gone(draft, id)).collect();
     let completing = load.completing.into_iter().filter(|id| gone(draft, id)).collect();
     without(draft, &of.name, running, completing);
 }

@@ -15,7 +15,7 @@
 use crate::controller::core::control::edit::Edit;
 use crate::controller::core::control::may;
 use crate::controller::core::control::targets::{Found, Part, Target};
-use crate::controller::core::{Effect, Outcome, Who, World, ending};
+use crate::controller::core::{Effect, Outcome, Who, World, ending, signals};
 use crate::controller::job::Job;
 use crate::slurm::wire::constants::{job, rc, step};
 use crate::slurm::wire::tables::KillRequest;
@@ -134,6 +134,12 @@ fn one(edit: &mut Edit<'_>, job: &Job, request: &KillRequest) -> u32 {
     }
     if job.base() != job::RUNNING {
         return rc::TRANSITION;
+    }
+    if signals::matters(signal) {
+        match signals::sent(job) {
+            Some(job) => edit.put(job),
+            None => return rc::TRANSITION,
+        }
     }
     let effect = if flags & BATCH != 0 {
         to_script(job, signal, flags)

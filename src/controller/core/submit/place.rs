@@ -4,7 +4,7 @@
 //! and waits: the partition may change. Who may not use a partition is refused in any case.
 
 use crate::controller::core::submit::refusal::{Refusal, code};
-use crate::controller::core::{Who, World};
+use crate::controller::core::{Who, World, deadline};
 use crate::controller::core::{current, members};
 use crate::slurm::conf::{Conf, Node, Partition, PartitionState};
 use crate::slurm::hostlist;
@@ -221,9 +221,9 @@ fn required_are_there(place: &Place<'_>, spec: &JobDesc) -> Result<(), u32> {
 pub fn check(
     places: &[Place<'_>],
     spec: &mut JobDesc,
-    who: &Who,
-    owner: &Who,
+    (who, owner): (&Who, &Who),
     enforce: Enforce,
+    now: i64,
 ) -> Result<(), Refusal> {
     let (mut any, mut last) = (false, None);
     for place in places {
@@ -239,7 +239,21 @@ pub fn check(
         _ => {}
     }
     counts(places, spec, enforce)?;
-    times(places, spec, enforce)
+    times(places, spec, enforce)?;
+    in_time(spec, now)
+}
+
+/// Whether the job can be over by its deadline.
+fn in_time(spec: &JobDesc, now: i64) -> Result<(), Refusal> {
+    let Some(time) = deadline::of(spec) else { return Ok(()) };
+    let after = |minutes: u32| now + i64::from(minutes) * 60;
+    let limit = spec.time_limit.get().filter(|limit| *limit > 0 && spec.time_min == 0);
+    match spec.time_min.get().filter(|least| *least > 0) {
+        _ if time < now => Err(code::TIME_LIMIT.into()),
+        Some(least) if time < after(least) => Err(code::TIME_MIN.into()),
+        _ if limit.is_some_and(|limit| time < after(limit)) => Err(code::TIME_LIMIT.into()),
+        _ => Ok(()),
+    }
 }
 
 fn counts(places: &[Place<'_>], spec: &mut JobDesc, enforce: Enforce) -> Result<(), Refusal> {

@@ -44,7 +44,7 @@ pub fn from_where(spec: &mut JobDesc, environment: &[Text]) {
 }
 
 /// What only administrators may.
-pub fn rights(spec: &mut JobDesc, who: &Who) -> Result<(), Refusal> {
+pub fn rights(spec: &mut JobDesc, who: &Who, conf: &Conf) -> Result<(), Refusal> {
     let reboot = !matches!(spec.reboot, 0 | u16::UNSET);
     if !who.admin {
         if spec.priority != 0 {
@@ -65,7 +65,10 @@ pub fn rights(spec: &mut JobDesc, who: &Who) -> Result<(), Refusal> {
         // `--no-hold`, as it were.
         spec.priority = u32::UNSET;
     }
-    if reboot { Err(code::UNSUPPORTED.into()) } else { Ok(()) }
+    // Nodes cannot be booted anew without a program that does it: Slurm gives such a job idle nodes
+    // for itself, and that is all.
+    let program = conf.text("RebootProgram").is_some_and(|text| !text.is_empty());
+    if reboot && program { Err(code::UNSUPPORTED.into()) } else { Ok(()) }
 }
 
 /// Texts that are longer than anybody needs.
@@ -109,7 +112,7 @@ pub fn parameter(conf: &Conf, name: &str) -> Option<u32> {
 }
 
 /// What is not done here is refused, with the number that says so best.
-pub fn unsupported(spec: &JobDesc) -> Result<(), Refusal> {
+pub fn unsupported(spec: &JobDesc, conf: &Conf) -> Result<(), Refusal> {
     let gres =
         [&spec.tres_per_job, &spec.tres_per_node, &spec.tres_per_socket, &spec.tres_per_task];
     let of_gres = [&spec.cpus_per_tres, &spec.mem_per_tres, &spec.tres_bind, &spec.tres_freq];
@@ -132,13 +135,9 @@ pub fn unsupported(spec: &JobDesc) -> Result<(), Refusal> {
     if asked(&[&spec.reservation]) {
         return Err(code::RESERVATION.into());
     }
-    // A time by which a job must have ended; and what a burst buffer is to hold for it.
-    let deadline =
-        !matches!(spec.deadline.0, 0) && !u32::try_from(spec.deadline.0).is_ok_and(Unset::is_unset);
-    if deadline || asked(&[&spec.burst_buffer, &spec.container]) {
-        return Err(code::UNSUPPORTED.into());
-    }
-    Ok(())
+    // Without a plugin for them, what a burst buffer is to hold is noted, and that is all.
+    let buffers = conf.text("BurstBufferType").is_some_and(|text| !text.is_empty());
+    if buffers && asked(&[&spec.burst_buffer]) { Err(code::UNSUPPORTED.into()) } else { Ok(()) }
 }
 
 /// Numbers of nodes, tasks and CPUs that follow from each other.
@@ -154,6 +153,9 @@ pub fn sizes(spec: &mut JobDesc) -> Result<(), Refusal> {
         (spec.ntasks_per_node.get(), spec.min_nodes.get(), spec.num_tasks.get())
     {
         spec.num_tasks = u32::from(each).saturating_mul(nodes);
+    }
+    if !matches!(spec.reboot, 0 | u16::UNSET) {
+        spec.shared = 0;
     }
     let overcommit = !spec.overcommit.is_unset();
     if let (false, Some(cpus), Some(tasks)) =

@@ -1,11 +1,14 @@
 //! Clusters, jobs and ends at random, step by step, against what must always hold.
 
 use super::*;
+use crate::controller::core::Who;
 use crate::controller::core::ending::{end, left};
 use crate::controller::job::{TaskRun, task_ids};
+use crate::controller::sched::manner::Manner;
 use crate::slurm::wire::constants::job;
+use crate::slurm::wire::tables::Suspend;
 use proptest::prelude::*;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 const SELECTS: [&str; 6] = [
     "select/linear",
@@ -23,7 +26,17 @@ struct Cluster {
     kinds: Vec<(u8, u8, u8, u8, u16, u8)>,
     two: bool,
     max_nodes: u8,
+    share: usize,
 }
+
+/// OverSubscribe of the second partition, and how many jobs of it may have a core.
+const SHARES: [(&str, usize); 5] = [
+    ("", 1),
+    ("OverSubscribe=FORCE:2", 2),
+    ("OverSubscribe=YES:3", 3),
+    ("OverSubscribe=FORCE:1", 1),
+    ("OverSubscribe=EXCLUSIVE", 1),
+];
 
 #[derive(Clone, Debug)]
 struct Ask {
@@ -44,18 +57,21 @@ enum Step {
     Leave(u8),
     Drain(u8),
     Time(u16),
+    Suspend(u8),
+    Resume(u8),
 }
 
 fn clusters() -> impl Strategy<Value = Cluster> {
     let kind = (1..4_u8, 1..3_u8, 1..5_u8, 1..3_u8, 1..900_u16, 0..3_u8);
     let kinds = prop::collection::vec(kind, 1..4);
-    (0..SELECTS.len(), any::<bool>(), kinds, any::<bool>(), 1..6_u8).prop_map(
-        |(select, builtin, kinds, two, max_nodes)| Cluster {
+    (0..SELECTS.len(), any::<bool>(), kinds, any::<bool>(), 1..6_u8, 0..SHARES.len()).prop_map(
+        |(select, builtin, kinds, two, max_nodes, share)| Cluster {
             select,
             builtin,
             kinds,
             two,
             max_nodes,
+            share,
         },
     )
 }
@@ -67,7 +83,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1..4_u8,
         (0..4_u8, 0..400_u16),
         0..20_u8,
-        0..12_u8,
+        0..13_u8,
         0..12_u8,
         0..6_u8,
     );
@@ -80,6 +96,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<u8>().prop_map(Step::Leave),
         1 => any::<u8>().prop_map(Step::Drain),
         1 => (0..600_u16).prop_map(Step::Time),
+        1 => any::<u8>().prop_map(Step::Suspend),
+        1 => any::<u8>().prop_map(Step::Resume),
     ];
     prop::collection::vec(step, 1..40)
 }
@@ -102,13 +120,15 @@ fn conf_of(of: &Cluster) -> Conf {
     let (nodes, most) = (if of.two { "ALL" } else { "n1" }, of.max_nodes);
     text.push_str(&format!(
         "PartitionName=q Nodes={nodes} MaxNodes={most} DefMemPerNode=7 PriorityTier=2 \
-         MaxCPUsPerNode=6\n"
+         MaxCPUsPerNode=6 {}\n",
+        SHARES[of.share].0
     ));
     conf(&text)
 }
 
 fn asked(ask: &Ask) -> JobDesc {
     spec(|spec| {
+        spec.user_id = u32::from(ask.place) / 4;
         spec.partition = ["p", "p", "q", "p,q"][usize::from(ask.place % 4)].into();
         let (min, more) = ask.nodes;
         if min > 0 {
@@ -140,15 +160,19 @@ fn asked(ask: &Ask) -> JobDesc {
             7 => spec.pn_min_cpus = 2,
             8 => spec.contiguous = 1,
             9 => spec.begin_time = Time(NOW + 300),
+            10 | 11 => spec.shared = (ask.kind - 9).into(),
+            12 => spec.deadline = Time(NOW + 200),
             _ => {}
         }
     })
 }
 
-/// Adds up what jobs have, from the jobs alone: independent of the grid.
-fn audit(conf: &Conf, state: &State) -> Result<(), TestCaseError> {
+/// Adds up what jobs have, from the jobs alone: independent of the grid. `most`: jobs of the second
+/// partition that may have a core; `resumed`: jobs went on, or ended, whoever had their cores.
+fn audit(conf: &Conf, state: &State, most: usize, resumed: bool) -> Result<(), TestCaseError> {
     let memory_counts = conf.text("SelectTypeParameters").is_some_and(|t| t.contains("Memory"));
-    let mut cores: HashSet<(Text, u32)> = HashSet::new();
+    let linear = conf.text("SelectType") == Some("select/linear");
+    let mut cores: HashMap<(Text, u32), Vec<&Job>> = HashMap::new();
     let mut memory: HashMap<Text, u64> = HashMap::new();
     let mut jobs: HashMap<Text, u32> = HashMap::new();
     let mut alone: Vec<Text> = Vec::new();
@@ -164,7 +188,9 @@ fn audit(conf: &Conf, state: &State) -> Result<(), TestCaseError> {
             prop_assert!(share.cores.iter().next().is_some() && share.cpus <= node.cpus);
             for core in share.cores.iter() {
                 prop_assert!(core < all);
-                prop_assert!(cores.insert((share.node.clone(), core)), "core {core} given twice");
+                if !job.is_stopped() {
+                    cores.entry((share.node.clone(), core)).or_default().push(job);
+                }
             }
             *memory.entry(share.node.clone()).or_default() += share.memory;
             *jobs.entry(share.node.clone()).or_default() += 1;
@@ -175,7 +201,24 @@ fn audit(conf: &Conf, state: &State) -> Result<(), TestCaseError> {
             prop_assert!(memory_counts || share.memory == 0);
         }
     }
-    prop_assert!(alone.iter().all(|node| jobs[node] == 1), "exclusive means alone");
+    let quiet = !resumed && most == 1 && state.jobs.values().all(|job| !job.is_stopped());
+    prop_assert!(!quiet || alone.iter().all(|node| jobs[node] == 1), "exclusive means alone");
+    for ((node, core), jobs) in cores.iter().filter(|(_, jobs)| jobs.len() > 1 && !resumed) {
+        let shares = |job: &&Job| {
+            let of =
+                conf.partitions.iter().find(|of| job.course.partition.as_str() == Some(&of.name));
+            Manner::of(linear, of.unwrap().max_share, job.spec.shared) == Manner::Shared
+        };
+        let told = || format!("core {core} of {node:?} has {} jobs", jobs.len());
+        prop_assert!(jobs.iter().all(|job| shares(job)) && jobs.len() <= most, "{}", told());
+    }
+    for job in state.jobs.values().filter(|job| job.is_active() && job.spec.shared == 2) {
+        for share in &job.course.shares {
+            let others = state.load_of(share.node.as_str().unwrap());
+            let mut others = others.active().filter_map(|id| state.job(id));
+            prop_assert!(others.all(|other| other.spec.user_id == job.spec.user_id));
+        }
+    }
     Ok(())
 }
 
@@ -235,7 +278,7 @@ proptest! {
     ) {
         let conf = conf_of(&cluster);
         let mut state = idle(&conf);
-        let mut now = NOW;
+        let (mut now, mut resumed) = (NOW, false);
         for step in steps {
             let of = |wanted: fn(&Job) -> bool| -> Vec<u32> {
                 state.jobs.values().filter(|job| wanted(job)).map(|job| job.id).collect()
@@ -253,6 +296,8 @@ proptest! {
                 }
                 Step::End(at) => {
                     if let Some(id) = nth(&of(Job::is_active), at) {
+                        // Until its nodes are clean it has its cores again.
+                        resumed |= state.job(id).unwrap().is_stopped();
                         let world = World { conf: &conf, state: &state, now };
                         let (over, _) = end(world, state.job(id).unwrap(), job::COMPLETE, 0);
                         state.take(Change::Job(over));
@@ -274,7 +319,23 @@ proptest! {
                     state.take(Change::Node(name, record));
                 }
                 Step::Time(seconds) => now += i64::from(seconds),
+                Step::Suspend(at) | Step::Resume(at) => {
+                    let op = u16::from(matches!(step, Step::Resume(_)));
+                    if let Some(job_id) = nth(&of(Job::is_active), at) {
+                        let went_on = op == 1 && state.job(job_id).unwrap().is_stopped();
+                        resumed |= went_on;
+                        let request = Box::new(Suspend { op, job_id, ..Suspend::default() });
+                        let who = Who { admin: true, ..Who::default() };
+                        let world = World { conf: &conf, state: &state, now };
+                        let outcome = apply(world, &Command::Suspend { request, who });
+                        outcome.changes.into_iter().for_each(|change| state.take(change));
+                    }
+                }
             }
+            let due = crate::controller::core::review::due(&state, now).jobs;
+            let world = World { conf: &conf, state: &state, now };
+            let outcome = apply(world, &Command::Review { jobs: due });
+            outcome.changes.into_iter().for_each(|change| state.take(change));
             let layout = Layout::of(&conf, &state);
             let found = pass(&conf, &state, &layout, now);
             prop_assert_eq!(&found, &pass(&conf, &state, &layout, now), "it is deterministic");
@@ -287,7 +348,7 @@ proptest! {
                 prop_assert!(job.is_active());
                 check_start(&conf, &job)?;
             }
-            audit(&conf, &state)?;
+            audit(&conf, &state, SHARES[cluster.share].1, resumed)?;
             for id in &state.pending {
                 let reason = found.forecasts.get(id).map(|found| found.reason);
                 prop_assert!(reason.is_some_and(|reason| reason != 0), "job {id}: {reason:?}");
@@ -313,6 +374,9 @@ proptest! {
         for step in asks.into_iter().flatten() {
             let Step::Submit(mut ask) = step else { continue };
             (ask.tasks_of_array, ask.place) = (0, 0);
+            if ask.kind == 12 {
+                continue;
+            }
             submit(&mut state, asked(&ask));
             let before = look(&conf, &state);
             let holds = before.forecasts.iter().filter(|(_, found)| {

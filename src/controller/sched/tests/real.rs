@@ -17,7 +17,7 @@ fn described(options: &str) -> JobDesc {
     let mut words = options.split_whitespace();
     while let Some(word) = words.next() {
         let (key, value) = word.split_once('=').unwrap_or_else(|| match word {
-            "-n" | "-N" | "-c" | "-C" | "-w" | "-x" | "-m" => (word, words.next().unwrap()),
+            "-n" | "-N" | "-c" | "-C" | "-w" | "-x" | "-m" | "-p" => (word, words.next().unwrap()),
             flag => (flag, ""),
         });
         let number = || value.parse::<u32>().unwrap();
@@ -34,6 +34,10 @@ fn described(options: &str) -> JobDesc {
             "-x" => spec.exc_nodes = value.into(),
             "-m" => spec.task_dist = 0x22,
             "-O" => spec.overcommit = 1,
+            "-p" => spec.partition = value.into(),
+            "-s" => spec.shared = 1,
+            "--ntasks-per-socket" => spec.ntasks_per_socket = short(),
+            "--spread-job" => spec.bitflags |= 1 << 8,
             "--exclusive" => spec.shared = 0,
             "--mem" => spec.pn_min_memory = value.parse().unwrap(),
             "--mem-per-cpu" => spec.pn_min_memory = 1 << 63 | value.parse::<u64>().unwrap(),
@@ -282,4 +286,105 @@ fn what_others_left_is_filled_as_the_real_scheduler_fills_it() {
             assert_eq!(shown(&layout, shares), *wanted, "{options} of {row:?}");
         }
     }
+}
+
+const SHARED: &str = "NodeName=n[1-3] Sockets=2 CoresPerSocket=2 ThreadsPerCore=2 RealMemory=1000\n\
+                      PartitionName=p Nodes=ALL DefMemPerCPU=10\n\
+                      PartitionName=yes Nodes=ALL DefMemPerCPU=10 OverSubscribe=YES:2\n\
+                      PartitionName=force Nodes=ALL DefMemPerCPU=10 OverSubscribe=FORCE:2\n\
+                      PartitionName=one Nodes=ALL DefMemPerCPU=10 OverSubscribe=FORCE:1\n\
+                      PartitionName=three Nodes=ALL DefMemPerCPU=10 OverSubscribe=FORCE:3\n\
+                      PartitionName=high Nodes=ALL DefMemPerCPU=10 OverSubscribe=FORCE:2 \
+                      PriorityTier=5\n\
+                      PartitionName=alone Nodes=ALL DefMemPerCPU=10 OverSubscribe=EXCLUSIVE\n";
+
+/// Jobs one after the other on one cluster.
+fn in_turn(select: &str, sequences: &[&[(&str, &str)]]) {
+    let conf = conf(&format!("{select}{SHARED}"));
+    let layout = Layout::of(&conf, &State::default());
+    let mut wrong = Vec::new();
+    for sequence in sequences {
+        let mut state = idle(&conf);
+        for (options, wanted) in *sequence {
+            let id = submit(&mut state, described(options));
+            let found = start_all(&conf, &mut state);
+            let started = found.starts.iter().find(|start| start.job == id);
+            let is = started.map_or("waits".to_owned(), |start| shown(&layout, &start.shares));
+            if is != *wanted {
+                wrong.push(format!("{options}: {is}, and Slurm: {wanted}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn cores_are_shared_as_the_real_scheduler_shares_them() {
+    in_turn(
+        "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n",
+        &[
+            &[
+                ("-p force -N 3 -n 24", "24 n[1-3]:0-7:80"),
+                ("-p force -n 4", "4 n1:0-1,4-5:40"),
+                ("-p force -n 8", "8 n2:0-7:80"),
+                ("-p force -n 8", "8 n3:0-7:80"),
+                ("-p force -n 8", "waits"),
+            ],
+            &[
+                ("-p force -N 1 -w n1 -n 3", "4 n1:0-1,4-5:40"),
+                ("-p force -N 1 -w n1 -n 3", "4 n1:2-3,6-7:40"),
+                ("-p force -N 1 -w n1 -n 3", "4 n1:0-1,4-5:40"),
+                ("-p force -N 1 -w n1 -n 8", "waits"),
+            ],
+            &[
+                ("-p yes -N 1 -w n1 -n 8", "8 n1:0-7:80"),
+                ("-p yes -s -N 1 -w n1 -n 8", "waits"),
+                ("-p yes -s -N 1 -w n2 -n 8", "8 n2:0-7:80"),
+                ("-p yes -s -N 1 -w n2 -n 6", "6 n2:0-5:60"),
+                ("-p yes -s -N 1 -w n2 -n 4", "waits"),
+                ("-p yes -N 1 -w n2 -n 2", "waits"),
+            ],
+            &[
+                ("-p force -N 1 -w n1 -n 2", "2 n1:0-1:20"),
+                ("-n 2", "2 n2:0-1:20"),
+                ("-p yes -n 2", "2 n2:2-3:20"),
+                ("-p yes -s -n 2", "2 n1:2-3:20"),
+            ],
+            &[
+                ("-p force --exclusive -n 1 -N 1 -w n1", "8 n1:0-7:80"),
+                ("-p force -n 8 -N 1 -w n1", "8 n1:0-7:80"),
+                ("-p force -n 1 -N 1 -w n1", "waits"),
+            ],
+            &[
+                ("-p force -N 1 -w n1 -n 8", "8 n1:0-7:80"),
+                ("-p three -N 1 -w n1 -n 8", "8 n1:0-7:80"),
+                ("-p high -N 1 -w n1 -n 8", "8 n1:0-7:80"),
+                ("-p high -N 1 -w n1 -n 4", "4 n1:0-1,4-5:40"),
+            ],
+        ],
+    );
+}
+
+#[test]
+fn nodes_are_shared_as_the_real_scheduler_shares_them() {
+    in_turn(
+        "SelectType=select/linear\nSelectTypeParameters=CR_Memory\n",
+        &[
+            &[
+                ("-p force --mem=10", "8 n1:0-7:10"),
+                ("-p force --mem=10", "8 n2:0-7:10"),
+                ("-p force --mem=10", "8 n3:0-7:10"),
+                ("-p force --mem=10", "8 n1:0-7:10"),
+                ("-p force --mem=10 -N 2", "16 n[2-3]:0-7:10"),
+                ("-p force --mem=10", "waits"),
+            ],
+            &[
+                ("-p three --mem=10 -N 2", "16 n[1-2]:0-7:10"),
+                ("-p three --mem=10 -N 2", "16 n[1-2]:0-7:10"),
+                ("-p three --mem=10", "8 n3:0-7:10"),
+                ("-p three --mem=10 -N 3", "24 n[1-3]:0-7:10"),
+                ("-p three --mem=10 -N 2", "waits"),
+            ],
+        ],
+    );
 }

@@ -44,4 +44,13 @@ record! {
         last_update: Time;
         show_flags: u16;
     }
+
+    /// What controllers of a pair tell each other on a standing connection (23801); no controller
+    /// of Slurm's own knows it. What: see [`crate::slurm::wire::constants::peer`].
+    Peer {
+        what: u16;
+        host: Text;
+        epoch: u64;
+        ready: u16;
+    }
 }

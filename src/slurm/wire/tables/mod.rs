@@ -18,7 +18,9 @@ pub use agent::{
     Registration, SignalTasks, StepDone, SuspendTasks, Tres, Usage,
 };
 pub use config::{Config, JobDefault, Pair, PluginPairs};
-pub use control::{ControlStatus, InfoRequest, ReturnCode, ReturnMessage, Shutdown, Since, StepId};
+pub use control::{
+    ControlStatus, InfoRequest, Peer, ReturnCode, ReturnMessage, Shutdown, Since, StepId,
+};
 pub use cred::Cred;
 pub use groups::{CoreGroup, CoreGroups, CpuGroup, CpuGroups, MemGroup, MemGroups};
 pub use job::{
@@ -48,6 +50,7 @@ pub fn all() -> Vec<(&'static str, &'static [Column])> {
         row::<ReturnCode>(),
         row::<ReturnMessage>(),
         row::<ControlStatus>(),
+        row::<Peer>(),
         row::<Shutdown>(),
         row::<Since>(),
         row::<InfoRequest>(),

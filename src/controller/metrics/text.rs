@@ -1,0 +1,170 @@
+//! [`Facts`] as OpenMetrics text: one table of names, kinds and what they mean.
+
+use crate::base::spans::{Counted, PARTS, bound};
+use crate::controller::metrics::facts::{Facts, Sizes};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a name shows.
+enum Shows {
+    Info,
+    Gauge(fn(&Facts) -> i64),
+    Measured(fn(&Sizes) -> i64),
+    Counter(fn(&Facts) -> u64),
+    Spans(fn(&Facts) -> &Counted),
+    Jobs,
+    Nodes,
+    Refusals,
+}
+
+use Shows::{Counter, Gauge, Info, Jobs, Measured, Nodes, Refusals, Spans};
+
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Name without `statedir_` and without `_total` or `_info`, meaning, value.
+const NAMES: [(&str, &str, Shows); 21] = [
+    ("build", "Version, and the release whose protocol is spoken", Info),
+    ("start_time_seconds", "When the controller began", Gauge(|facts| facts.started)),
+    ("epoch", "The reign of this controller", Gauge(|facts| int(facts.progress.epoch.0))),
+    ("jobs", "Jobs by state; of an array each task", Jobs),
+    ("nodes", "Nodes by state; each is in one", Nodes),
+    ("nodes_not_responding", "Nodes that do not answer", Gauge(|facts| int(facts.silent))),
+    (
+        "submissions_acknowledged",
+        "Submissions whose id was told, after it was durable",
+        Counter(|facts| facts.submitted),
+    ),
+    ("refusals", "Requests that were refused, by Slurm's code", Refusals),
+    (
+        "changes_put_off",
+        "1 while changes are put off because saves do not get through",
+        Gauge(|facts| i64::from(facts.stuck)),
+    ),
+    ("save_seconds", "From a change's way to the store until it is durable", Spans(|f| &f.saves)),
+    ("flush_seconds", "Writing and flushing a group of saves", Spans(|facts| &facts.flushes)),
+    ("saves", "Saves written", Counter(|facts| facts.progress.saves)),
+    ("groups", "Groups of saves written, a flush each", Counter(|facts| facts.progress.groups)),
+    ("log_written_bytes", "Bytes written to the log", Counter(|facts| facts.progress.log_bytes)),
+    ("snapshots_made", "Snapshots made", Counter(|facts| facts.progress.checkpoints)),
+    (
+        "saves_slowed",
+        "Saves that were slowed because no snapshot kept up",
+        Counter(|facts| facts.progress.slowed),
+    ),
+    ("flush_lsn", "Last save that is durable here", Gauge(|f| int(f.progress.flush_lsn.0))),
+    (
+        "commit_lsn",
+        "Last save that is acknowledged",
+        Gauge(|facts| int(facts.progress.commit_lsn.0)),
+    ),
+    ("log_bytes", "What segments of the log occupy", Measured(|sizes| int(sizes.log))),
+    ("snapshot_bytes", "What snapshots occupy", Measured(|sizes| int(sizes.snapshots))),
+    ("free_bytes", "What the file system of the state has left", Measured(|s| int(s.free))),
+];
+
+/// When sizes were measured: it stands still while the disk hangs.
+const MEASURED: &str = "measured_timestamp_seconds";
+
+#[derive(Debug)]
+struct Scene(Facts);
+
+impl Collector for Scene {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, help, shows) in &NAMES {
+            one(&mut encoder, &self.0, name, help, shows)?;
+        }
+        let help = "When log_bytes, snapshot_bytes and free_bytes were measured";
+        one(&mut encoder, &self.0, MEASURED, help, &Measured(|sizes| sizes.at))
+    }
+}
+
+fn one(
+    encoder: &mut DescriptorEncoder<'_>,
+    facts: &Facts,
+    name: &str,
+    help: &str,
+    shows: &Shows,
+) -> Result<(), fmt::Error> {
+    let kind = match shows {
+        Info => MetricType::Info,
+        Counter(_) | Refusals => MetricType::Counter,
+        Spans(_) => MetricType::Histogram,
+        Measured(_) if facts.sizes.is_none() => return Ok(()),
+        _ => MetricType::Gauge,
+    };
+    let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+    match shows {
+        Info => {
+            let version = [("version", env!("CARGO_PKG_VERSION")), ("protocol", "22.05")];
+            encoder.encode_info(&version)
+        }
+        Gauge(value) => encoder.encode_gauge(&value(facts)),
+        Measured(value) => encoder.encode_gauge(&facts.sizes.as_ref().map_or(0, value)),
+        Counter(value) => counter(&mut encoder, value(facts)),
+        Spans(value) => spans(&mut encoder, value(facts)),
+        Jobs => states(&mut encoder, &facts.jobs),
+        Nodes => states(&mut encoder, &facts.nodes),
+        Refusals => facts.refused.iter().try_for_each(|(code, count)| {
+            let label = [("code", code.to_string())];
+            counter(&mut encoder.encode_family(&label)?, *count)
+        }),
+    }
+}
+
+fn states(
+    encoder: &mut MetricEncoder<'_>,
+    of: &BTreeMap<&'static str, u64>,
+) -> Result<(), fmt::Error> {
+    of.iter().try_for_each(|(state, count)| {
+        encoder.encode_family(&[("state", *state)])?.encode_gauge(&int(*count))
+    })
+}
+
+fn spans(encoder: &mut MetricEncoder<'_>, counted: &Counted) -> Result<(), fmt::Error> {
+    let parts: Vec<_> = (0..PARTS).map(|part| (seconds(part), counted.parts[part])).collect();
+    let (sum, count) = (counted.total.as_secs_f64(), counted.parts.iter().sum());
+    encoder.encode_histogram::<NoLabelSet>(sum, count, &parts, None)
+}
+
+fn counter(encoder: &mut MetricEncoder<'_>, value: u64) -> Result<(), fmt::Error> {
+    encoder.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+}
+
+fn seconds(part: usize) -> f64 {
+    bound(part).map_or(f64::INFINITY, |bound| bound.as_secs_f64())
+}
+
+/// The whole text.
+pub fn text(facts: Facts) -> String {
+    let mut registry = Registry::with_prefix("statedir");
+    registry.register_collector(Box::new(Scene(facts)));
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("a string takes everything");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_in_the_documentation() {
+        let page = include_str!("../../../docs/operations.md");
+        for (name, _, shows) in &NAMES {
+            let end = match shows {
+                Info => "_info",
+                Counter(_) | Refusals => "_total",
+                _ => "",
+            };
+            assert!(page.contains(&format!("`statedir_{name}{end}")), "statedir_{name}{end}");
+        }
+        assert!(page.contains(&format!("`statedir_{MEASURED}`")));
+    }
+}

@@ -1,0 +1,167 @@
+//! The open port of a controller that may or may not reign: every request is served here, relayed
+//! to the primary, or held until there is one.
+//!
+//! Invariants:
+//! - A frame that a primary which is gone may have executed is served once more only if that does
+//!   it once: who only asks, and what the state itself recognizes (a submission by the digest of
+//!   its credential, what agents report by the job).
+//! - Whoever has not proved who he is costs what he does at a primary: [`HEAD_MAX`] and a buffer.
+//! - A request is held no longer than MessageTimeout less 2 s; then it gets a code that unmodified
+//!   clients understand.
+//!
+//! [`HEAD_MAX`]: crate::slurm::wire::limits::HEAD_MAX
+
+use crate::controller::pair::relay::{Came, Frame, KEPT_MAX, MARK};
+use crate::controller::pair::{Counted, Pair, Stance, local, relay};
+use crate::controller::server::{
+    self, Begun, CONNECTIONS_MAX, Dropped, UNKNOWN_TIME, begin_with, refuse, serve_begun,
+};
+use crate::slurm::wire::Version;
+use crate::slurm::wire::constants::rc;
+use crate::slurm::wire::frame::LENGTH_LEN;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// Between two tries to reach a primary that should be there.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until the task is aborted.
+pub async fn accept(pair: Arc<Pair>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(KEPT_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (pair, room) = (Arc::clone(&pair), Arc::clone(&room));
+                tokio::spawn(async move {
+                    let _held = Counted::new(&pair.held);
+                    if let Err(dropped) = serve(&pair, stream, peer, &room).await {
+                        tracing::debug!("{peer}: {dropped}");
+                    }
+                    drop(place);
+                });
+            }
+            // Out of descriptors, most likely: those that are served give theirs back.
+            Err(error) => {
+                tracing::error!("accept: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    pair: &Arc<Pair>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    room: &Arc<Semaphore>,
+) -> Result<(), Dropped> {
+    let until = Instant::now() + pair.hold;
+    let mut length = [0; LENGTH_LEN];
+    timeout(UNKNOWN_TIME, stream.read_exact(&mut length)).await??;
+    if length == MARK {
+        return relayed(pair, stream, peer).await;
+    }
+    let Some(begun) = begin_with(&pair.auth, &mut stream, length).await? else { return Ok(()) };
+    if local::is_local(begun.kind()) {
+        return local::answer(pair, stream, peer, begun).await;
+    }
+    let kind = begun.kind();
+    let mut frame = Frame::new(begun, room);
+    let mut stances = pair.stance.subscribe();
+    loop {
+        let stance = stances.borrow_and_update().clone();
+        match stance {
+            Stance::Serves(_) => {
+                let Some((service, _entered)) = pair.enter() else { continue };
+                return serve_begun(&service, &mut stream, peer, frame.begun).await;
+            }
+            Stance::Relays { at, epoch } => {
+                match relay::relay(pair, &mut stream, &mut frame, (at, epoch)).await? {
+                    Came::Done => return Ok(()),
+                    Came::NotThere => {}
+                    Came::Unknown if frame.is_here() && is_done_once(kind) => {}
+                    Came::Unknown => {
+                        let why = "the primary is gone, and may have done what was asked";
+                        return Err(Dropped::Garbage(why.to_owned()));
+                    }
+                }
+                // The link notices by itself that nobody is there.
+                let _ = timeout_at(until.min(Instant::now() + PAUSE), stances.changed()).await;
+            }
+            Stance::Waits { lives } => {
+                let changed = timeout_at(until, stances.changed()).await;
+                if changed.is_err() && lives && pair.host.index == 0 {
+                    return give_up(pair, &mut stream, &frame.begun, rc::STANDBY_USE_BACKUP).await;
+                }
+            }
+        }
+        if Instant::now() >= until {
+            return give_up(pair, &mut stream, &frame.begun, rc::STANDBY).await;
+        }
+    }
+}
+
+/// Refuses with a code, without knowing who asks.
+async fn give_up(
+    pair: &Arc<Pair>,
+    stream: &mut TcpStream,
+    begun: &Begun,
+    code: u32,
+) -> Result<(), Dropped> {
+    // The refusal would be lost if bytes were still on their way.
+    server::discard(stream, begun.len - begun.bytes.len()).await?;
+    refuse(&pair.auth, stream, Version::NEWEST, code).await
+}
+
+/// A frame that comes through a standby.
+async fn relayed(pair: &Arc<Pair>, mut stream: TcpStream, peer: SocketAddr) -> Result<(), Dropped> {
+    let mut epoch = [0; 8];
+    timeout(UNKNOWN_TIME, stream.read_exact(&mut epoch)).await??;
+    let entered = pair.enter();
+    let entered = entered.filter(|(service, _)| service.epoch() >= u64::from_be_bytes(epoch));
+    stream.write_all(&[u8::from(entered.is_some())]).await?;
+    let Some((service, _entered)) = entered else { return Ok(()) };
+    match server::begin(&pair.auth, &mut stream).await? {
+        Some(begun) => serve_begun(&service, &mut stream, peer, begun).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether a message that is served twice does what it does once.
+fn is_done_once(kind: u16) -> bool {
+    const REGISTRATION: u16 = 1002;
+    const SUBMIT: u16 = 4003;
+    const STEP_DONE: u16 = 5016;
+    const BATCH_DONE: u16 = 5018;
+    const EPILOG_DONE: u16 = 6012;
+    matches!(kind, REGISTRATION | SUBMIT | STEP_DONE | BATCH_DONE | EPILOG_DONE | 2001..=2099)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::wire::message::MESSAGES;
+
+    #[test]
+    fn what_changes_something_is_served_again_only_if_the_state_recognizes_it() {
+        let again: Vec<&str> = MESSAGES
+            .iter()
+            .filter(|row| is_done_once(row.kind) && !(2001..=2099).contains(&row.kind))
+            .map(|row| row.name)
+            .collect();
+        assert_eq!(again, ["Registration", "Submit", "StepDone", "BatchDone", "EpilogDone"]);
+        for row in MESSAGES.iter().filter(|row| (2001..=2099).contains(&row.kind)) {
+            let asks = row.name.ends_with("Request");
+            let answers = ["Config", "Jobs", "Steps", "Nodes", "Partitions", "Script"];
+            let told = answers.contains(&row.name) || row.name == "ControlStatus";
+            assert!(asks || told, "{} asks for nothing but information", row.name);
+        }
+    }
+}

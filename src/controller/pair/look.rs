@@ -1,0 +1,112 @@
+//! What the shared directory says, looked at again and again by a thread of its own: if the
+//! directory hangs, only this thread does.
+//!
+//! Invariant: whatever it sees it says; what follows from it is the core's to decide.
+
+use crate::controller::pair::{Pair, Stance};
+use crate::role::takeover::Event;
+use crate::role::{Register, RegisterError};
+use crate::store::share_on;
+use std::io;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Looks until the process ends.
+pub fn run(pair: &Arc<Pair>, register: &Register) {
+    let mut said = String::new();
+    let mut beat = (0, Instant::now());
+    loop {
+        match look(pair, register, &mut beat) {
+            Ok(()) => said.clear(),
+            Err(why) => {
+                let why = why.to_string();
+                if why != said {
+                    tracing::warn!("{}: {why}", pair.dir.display());
+                }
+                said = why;
+            }
+        }
+        sleep((pair.timeout / 10).min(Duration::from_millis(200)));
+    }
+}
+
+fn look(
+    pair: &Arc<Pair>,
+    register: &Register,
+    beat: &mut (u64, Instant),
+) -> Result<(), RegisterError> {
+    let sight = register.look()?;
+    let echoed = sight.me.as_ref().is_some_and(|me| me.echo == sight.reign.nonce);
+    let sight = if echoed {
+        sight
+    } else {
+        register.join()?;
+        register.look()?
+    };
+    let (epoch, primary) = (sight.reign.epoch, sight.reign.primary.clone());
+    pair.happened(Event::Register { epoch, primary });
+    if let Some(found) = &sight.beat {
+        let (ordinal, agents, stopping) = (found.ordinal, found.agents, found.stopping);
+        if ordinal != beat.0 {
+            *beat = (ordinal, Instant::now());
+        }
+        pair.happened(Event::Beat { epoch, ordinal, agents, stopping });
+    }
+    // For those who are listed first: a primary that lives, and cannot be reached from here.
+    let alive = sight.beat.is_some() && beat.1.elapsed() < pair.timeout;
+    pair.stance.send_if_modified(|stance| match stance {
+        Stance::Waits { lives } if *lives != alive => {
+            *lives = alive;
+            true
+        }
+        _ => false,
+    });
+    pair.sight.send_replace(Some(sight));
+    Ok(())
+}
+
+impl Pair {
+    /// Whether this controller could take over now.
+    pub fn is_ready(&self) -> bool {
+        let sight = self.sight.borrow();
+        let admitted = sight.as_ref().is_some_and(|sight| {
+            let me = sight.me.as_ref().map(|me| &me.member);
+            me.is_some_and(|me| sight.members().contains(me))
+        });
+        admitted && super::lock(&self.warm).is_there()
+    }
+}
+
+/// Makes the directory a shared one, where it is not: the controller that is listed first does, so
+/// that two directories that are not shared never have two registers. Others wait for it.
+///
+/// # Errors
+/// What to do.
+pub fn share(pair: &Pair, register: &Register) -> Result<(), String> {
+    let disk = register.disk();
+    let mut said = false;
+    loop {
+        if crate::store::is_shared(disk.as_ref()) {
+            return Ok(());
+        }
+        if pair.host.index == 0 {
+            let mut make = |cluster, epoch| {
+                let made = register.make(cluster, epoch);
+                made.map(drop).map_err(io::Error::other)
+            };
+            share_on(disk.as_ref(), &mut make).map_err(|error| {
+                let dir = pair.dir.display();
+                format!("StateSaveLocation={dir}: {error}; next: statectl -C {dir} status")
+            })?;
+            tracing::info!("{} is shared from now on", pair.dir.display());
+            return Ok(());
+        }
+        if !said {
+            said = true;
+            let (dir, first) = (pair.dir.display(), &pair.hosts[0].name);
+            tracing::warn!("{dir} is not a shared store yet: slurmctld on {first} makes it one");
+        }
+        sleep(Duration::from_millis(200));
+    }
+}

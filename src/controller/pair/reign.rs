@@ -1,0 +1,206 @@
+//! A reign of this controller: claimed, served, closed.
+//!
+//! Invariants: nothing is served before the store is open in the reign's epoch and OnProg has run;
+//! when a reign is closed, everything that was acknowledged is durable and nothing more will be.
+
+use crate::base::Epoch;
+use crate::controller::agents;
+use crate::controller::home::{self, Recover};
+use crate::controller::metrics;
+use crate::controller::pair::{Pair, Stance, lock, program};
+use crate::controller::sched;
+use crate::controller::service::{End, Host, Service, now};
+use crate::controller::state::State;
+use crate::format::Reason;
+use crate::role::takeover::{Event, Why};
+use crate::role::{ClaimError, Heart, Register, Reigning};
+use crate::slurm::conf::Conf;
+use crate::store::Store;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// How long requests and messages that are under way may take when a reign is closed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A claim that won, and the store.
+pub struct Opened {
+    reigning: Arc<Reigning>,
+    store: Store,
+    state: State,
+    conf: Conf,
+}
+
+impl Opened {
+    /// The reign.
+    pub fn epoch(&self) -> Epoch {
+        self.reigning.reign().epoch
+    }
+}
+
+/// Claims the next epoch and opens the store in it. Waits for the disk.
+///
+/// # Errors
+/// Why not, for the core and in words.
+pub fn claim(
+    pair: &Pair,
+    register: &Register,
+    old: &Conf,
+    reason: Reason,
+) -> Result<Opened, (Why, String)> {
+    let began = Instant::now();
+    // After what was seen when it was decided to: whoever has claimed meanwhile is left in peace.
+    let sight = pair.sight.borrow().clone();
+    let sight = match sight {
+        Some(sight) => sight,
+        None => register.look().map_err(|error| (Why::Failed, error.to_string()))?,
+    };
+    let reigning = register.claim_after(&sight, reason).map_err(|error| {
+        let why = match &error {
+            ClaimError::Lost { .. } => Why::Lost,
+            ClaimError::Denied(_) => Why::Denied,
+            ClaimError::Register(_) => Why::Failed,
+        };
+        (why, error.to_string())
+    })?;
+    let failed = |error: &dyn std::fmt::Display| (Why::Failed, error.to_string());
+    let reigning = Arc::new(reigning);
+    let claimed = began.elapsed();
+    let leave_out = std::mem::take(&mut *lock(&pair.leave_out));
+    let authority = Arc::clone(&reigning);
+    let store = home::open_store(&pair.dir, &pair.cluster, &pair.own, leave_out, authority)
+        .map_err(|error| failed(&error))?;
+    let opened = began.elapsed();
+    let followed = match leave_out == Recover::default() {
+        true => lock(&pair.warm).at(store.view().lsn()),
+        false => None,
+    };
+    let warm = followed.is_some();
+    let state = match followed {
+        Some(state) => state,
+        None => home::state_in(&pair.dir, &store).map_err(|error| failed(&error))?,
+    };
+    let all = began.elapsed();
+    let ms = |time: Duration| time.as_millis();
+    tracing::info!(
+        "epoch {} is claimed ({} ms), the store is open ({} ms), the state of {} jobs was {} \
+         ({} ms)",
+        reigning.reign().epoch,
+        ms(claimed),
+        ms(opened - claimed),
+        state.jobs.len(),
+        if warm { "followed" } else { "loaded" },
+        ms(all - opened)
+    );
+    Ok(Opened { reigning, store, state, conf: pair.conf(old) })
+}
+
+/// What belongs to a reign that is being served.
+pub struct Reign {
+    service: Arc<Service>,
+    agents: Option<agents::Running>,
+    tasks: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reign {
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// No threads can be started.
+    pub async fn begin(pair: &Arc<Pair>, opened: Opened) -> Result<Reign, String> {
+        let Opened { reigning, store, state, conf } = opened;
+        let on = conf.text("SlurmctldPrimaryOnProg").map(str::to_owned);
+        let run = move || program::run("SlurmctldPrimaryOnProg", on.as_deref());
+        spawn_blocking(run).await.map_err(|error| error.to_string())?;
+        let host = Host { started: now(), ..pair.host.clone() };
+        let (service, effects) = Service::new(conf, Arc::clone(&pair.auth), store, state, host)
+            .map_err(|error| format!("threads: {error}"))?;
+        let service = Arc::new(service.reigning(Arc::clone(&reigning)));
+        let stop = Arc::new(AtomicBool::new(false));
+        beat(pair, &service, reigning, &stop)?;
+        service.begin().await;
+        let bell = service.board().bell().clone();
+        let agents = Some(agents::start(&service, effects, bell.clone()));
+        let tasks = vec![
+            tokio::spawn(sched::run::run(Arc::clone(&service), bell)),
+            tokio::spawn(ends(Arc::clone(pair), Arc::clone(&service))),
+            tokio::spawn(metrics::run(Arc::clone(&service), pair.own.metrics, pair.dir.clone())),
+        ];
+        pair.stance.send_replace(Stance::Serves(Arc::clone(&service)));
+        Ok(Reign { service, agents, tasks, stop })
+    }
+
+    /// Takes no more requests, finishes those that are under way, and says that it has.
+    pub async fn close(mut self, pair: Arc<Pair>) {
+        pair.stance.send_replace(Stance::Waits { lives: false });
+        let until = Instant::now() + FAREWELL;
+        while pair.served.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+        if let Some(agents) = self.agents.take() {
+            agents.finish_within(FAREWELL).await;
+        }
+        let service = Arc::clone(&self.service);
+        let _ = spawn_blocking(move || service.finish()).await;
+        self.stop.store(true, Ordering::Release);
+        pair.happened(Event::Closed);
+    }
+}
+
+/// The heartbeat in the directory, and a look at each beat whether the reign goes on.
+fn beat(
+    pair: &Arc<Pair>,
+    service: &Arc<Service>,
+    reigning: Arc<Reigning>,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), String> {
+    let (pair, service, stop) = (Arc::clone(pair), Arc::clone(service), Arc::clone(stop));
+    let run = move || {
+        let mut heart = None;
+        let mut said = false;
+        while !stop.load(Ordering::Acquire) && service.still_reigns() {
+            let beaten = match &mut heart {
+                None => Heart::start(&reigning).map(|started| heart = Some(started)),
+                Some(heart) => heart.beat(0, false).map(|fresh| {
+                    let before = &reigning.reign().members;
+                    let is_new = |host: &str| before.iter().all(|known| known.host != host);
+                    for member in fresh.into_iter().filter(|member| is_new(&member.host)) {
+                        tracing::info!(
+                            "{} sees this directory, too: it may take over",
+                            member.host
+                        );
+                    }
+                }),
+            };
+            if let Err(error) = beaten
+                && !std::mem::replace(&mut said, true)
+            {
+                tracing::error!("the heartbeat in {}: {error}", pair.dir.display());
+            }
+            std::thread::sleep(pair.pulse());
+        }
+    };
+    let spawned = std::thread::Builder::new().name("heart".to_owned()).spawn(run);
+    spawned.map(drop).map_err(|error| format!("threads: {error}"))
+}
+
+/// Says how the service ends, if it ends by itself.
+async fn ends(pair: Arc<Pair>, service: Arc<Service>) {
+    let mut ending = service.ending();
+    let end = ending.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+    match end {
+        Some(End::Deposed(_)) => pair.happened(Event::Fenced),
+        // A save that was refused for want of authority looks like any other failure.
+        Some(End::Failed(_)) if !service.still_reigns() => pair.happened(Event::Fenced),
+        Some(End::Failed(why)) => {
+            tracing::error!(target: crate::controller::log::FATAL, "{why}");
+            crate::controller::daemon::fail(&why);
+        }
+        Some(End::Asked) | None => {}
+    }
+}

@@ -1,0 +1,146 @@
+//! A frame on its way through a standby to the primary, and the reply on its way back, both
+//! undecoded.
+//!
+//! A relayed connection begins with a mark, the relay's epoch, and a byte that answers it:
+//!
+//! | bytes | |
+//! |---|---|
+//! | 4 | [`MARK`], which no frame's length may be |
+//! | 8 | the epoch of the primary that is meant, big-endian |
+//! | 1, back | 1: it reigns in that epoch, or a later one; 0: it does not, and nothing was done |
+//!
+//! Invariants: two controllers never relay a frame back and forth; what was not answered is known
+//! to be not done ([`Came::NotThere`]), or not known to be ([`Came::Unknown`]); frames that are
+//! kept cost [`KEPT_MAX`] together, all others one buffer each.
+
+use crate::controller::pair::Pair;
+use crate::controller::server::{Begun, TRANSFER_TIME};
+use crate::slurm::wire::frame::LENGTH_LEN;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// "SDRL": more than any frame is long.
+pub const MARK: [u8; LENGTH_LEN] = *b"SDRL";
+
+/// Bytes of frames that are kept, so that they can be served again when their primary dies.
+pub const KEPT_MAX: usize = 32 << 20;
+
+/// How long a primary may take to say that it is one.
+const GREETING: Duration = Duration::from_secs(2);
+
+/// How long it may take to answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A frame that is relayed.
+pub struct Frame {
+    /// How long it is, and what of it has arrived and is kept.
+    pub begun: Begun,
+    /// The leave to keep all of it; `None`: what was sent on is gone.
+    kept: Option<OwnedSemaphorePermit>,
+    gone: bool,
+}
+
+/// What has become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It was answered, or is not to be.
+    Done,
+    /// The primary is not there, or none any more: nothing was done.
+    NotThere,
+    /// The primary has it, and is gone.
+    Unknown,
+}
+
+impl Frame {
+    /// A frame whose head has arrived.
+    pub fn new(begun: Begun, room: &Arc<Semaphore>) -> Frame {
+        let wanted = u32::try_from(begun.len).ok();
+        let kept = wanted.and_then(|len| Arc::clone(room).try_acquire_many_owned(len).ok());
+        Frame { begun, kept, gone: false }
+    }
+
+    /// Whether all that has arrived is still here.
+    pub fn is_here(&self) -> bool {
+        !self.gone
+    }
+
+    /// Sends it on.
+    async fn send(&mut self, client: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
+        let len = u32::try_from(self.begun.len).expect("a frame's limit").to_be_bytes();
+        to.write_all(&[&len[..], &self.begun.bytes].concat()).await?;
+        let mut left = self.begun.len - self.begun.bytes.len();
+        let mut buffer = vec![0; left.min(64 << 10)];
+        while left > 0 {
+            let wanted = left.min(buffer.len());
+            let got = timeout(TRANSFER_TIME, client.read(&mut buffer[..wanted])).await??;
+            if got == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            match self.kept {
+                Some(_) => self.begun.bytes.extend_from_slice(&buffer[..got]),
+                None => self.gone = true,
+            }
+            left -= got;
+            to.write_all(&buffer[..got]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection to the controller of that place, if it reigns in that epoch or a later one.
+async fn reach(pair: &Pair, at: usize, epoch: u64) -> Option<TcpStream> {
+    let reached = timeout(GREETING, async {
+        let address = (pair.hosts[at].address.as_str(), pair.port);
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&[&MARK[..], &epoch.to_be_bytes()].concat()).await?;
+        let mut reigns = [0];
+        stream.read_exact(&mut reigns).await?;
+        Ok::<_, io::Error>((stream, reigns == [1]))
+    });
+    match reached.await {
+        Ok(Ok((stream, true))) => Some(stream),
+        _ => None,
+    }
+}
+
+/// Relays a frame to the primary of that place and epoch.
+///
+/// # Errors
+/// The client is gone: nobody waits for what comes of it.
+pub async fn relay(
+    pair: &Pair,
+    client: &mut TcpStream,
+    frame: &mut Frame,
+    (at, epoch): (usize, u64),
+) -> io::Result<Came> {
+    let Some(mut primary) = reach(pair, at, epoch).await else { return Ok(Came::NotThere) };
+    if frame.send(client, &mut primary).await.is_err() {
+        // Less than a whole frame: nothing was done, if nothing of it is gone.
+        return Ok(Came::Unknown);
+    }
+    let mut buffer = vec![0; 64 << 10];
+    let mut answered = false;
+    loop {
+        match timeout(ANSWER, primary.read(&mut buffer)).await {
+            Ok(Ok(got)) if got > 0 => {
+                answered = true;
+                timeout(TRANSFER_TIME, client.write_all(&buffer[..got])).await??;
+            }
+            _ if answered => {
+                let _ = client.shutdown().await;
+                return Ok(Came::Done);
+            }
+            Ok(Ok(_)) => break,
+            _ => return Ok(Came::Unknown),
+        }
+    }
+    // An end without a word: from one that lives it is the answer.
+    let lives = reach(pair, at, epoch).await.is_some();
+    Ok(if lives { Came::Done } else { Came::Unknown })
+}

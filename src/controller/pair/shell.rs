@@ -1,0 +1,245 @@
+//! Around the core: waits, names what happened, does what the core says, in order.
+
+use crate::base::Epoch;
+use crate::controller::log;
+use crate::controller::pair::reign::{self, Opened, Reign};
+use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, warm};
+use crate::controller::service::Service;
+use crate::role::Register;
+use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
+use crate::slurm::conf::Conf;
+use crate::slurm::wire::constants::peer;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// How long whoever waits at the port may take at the end: he gets his answer from the next one.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How a controller of a pair ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In order.
+    Done,
+    /// It is to begin anew.
+    Again(String),
+}
+
+/// What the shell holds.
+pub struct Shell {
+    pair: Arc<Pair>,
+    register: Register,
+    conf: Conf,
+    core: Core,
+    began: Instant,
+    opened: Arc<Mutex<Option<Opened>>>,
+    reign: Option<Reign>,
+    heir: Option<String>,
+}
+
+impl Shell {
+    /// A controller that stands by.
+    ///
+    /// # Errors
+    /// The state directory cannot be used.
+    pub fn new(pair: Arc<Pair>, conf: Conf) -> Result<Shell, String> {
+        let register = pair.register()?;
+        let hosts = pair.hosts.iter().map(|host| host.name.clone()).collect();
+        let facts = Facts { host: pair.host.name.clone(), hosts, timeout: pair.timeout };
+        let core = Core::new(facts, Duration::ZERO);
+        let began = Instant::now();
+        let opened = Arc::default();
+        Ok(Shell { pair, register, conf, core, began, opened, reign: None, heir: None })
+    }
+
+    /// Stands by, reigns, and stands by, until the end.
+    ///
+    /// # Errors
+    /// What keeps it from going on.
+    pub async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        listeners: Vec<TcpListener>,
+        mut status: impl FnMut(&str),
+    ) -> Result<Outcome, String> {
+        let off = self.conf.text("SlurmctldPrimaryOffProg").map(str::to_owned);
+        // What a reign of this host that was cut short has left behind.
+        let run = move || program::run("SlurmctldPrimaryOffProg", off.as_deref());
+        spawn_blocking(run).await.map_err(|error| error.to_string())?;
+        for listener in listeners {
+            tokio::spawn(door::accept(Arc::clone(&self.pair), listener));
+        }
+        tokio::spawn(link::run(Arc::clone(&self.pair)));
+        self.threads()?;
+        status("standby");
+        let mut ticks = tokio::time::interval((self.pair.timeout / 20).min(Duration::from_secs(1)));
+        loop {
+            let event = tokio::select! {
+                Some(event) = events.recv() => event,
+                _ = ticks.tick() => Event::Tick,
+            };
+            let effects = self.core.step(self.began.elapsed(), event);
+            let ends = effects.contains(&Effect::Exit);
+            for effect in effects {
+                match effect {
+                    Effect::Say(text) => tracing::info!("{text}"),
+                    Effect::Claim(reason) => self.claim(reason),
+                    Effect::Serve => {
+                        self.serve().await?;
+                        status(&format!("in charge, epoch {}", self.core.own_epoch()));
+                    }
+                    Effect::Close => self.close(),
+                    Effect::Offer { to, epoch } => self.offer(to, epoch),
+                    Effect::AskFor { host } => self.ask_for(&host),
+                    Effect::Drop => {
+                        let epoch = self.core.own_epoch();
+                        return Ok(Outcome::Again(format!("deposed in epoch {epoch}")));
+                    }
+                    Effect::StandBy => {
+                        if let Some(outcome) = self.stand_by(ends).await {
+                            return Ok(outcome);
+                        }
+                    }
+                    Effect::Exit => {
+                        self.linger().await;
+                        return Ok(Outcome::Done);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The threads that look at the directory.
+    fn threads(&self) -> Result<(), String> {
+        let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
+        let look = move || match look::share(&pair, &register) {
+            Ok(()) => {
+                let follows = Arc::clone(&pair);
+                let thread = std::thread::Builder::new().name("warm".to_owned());
+                if let Err(error) = thread.spawn(move || warm::run(&follows)) {
+                    tracing::error!("threads: {error}");
+                }
+                look::run(&pair, &register);
+            }
+            Err(why) => {
+                tracing::error!(target: log::FATAL, "{why}");
+                crate::controller::daemon::fail(&why);
+            }
+        };
+        let thread = std::thread::Builder::new().name("look".to_owned());
+        thread.spawn(look).map(drop).map_err(|error| format!("threads: {error}"))
+    }
+
+    /// The service, while this controller reigns.
+    #[must_use]
+    pub fn service(pair: &Pair) -> Option<Arc<Service>> {
+        match &*pair.stance.borrow() {
+            Stance::Serves(service) => Some(Arc::clone(service)),
+            _ => None,
+        }
+    }
+
+    fn claim(&self, reason: crate::format::Reason) {
+        let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
+        let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
+        spawn_blocking(move || {
+            pair.claiming.store(true, Ordering::Release);
+            let event = match reign::claim(&pair, &register, &conf, reason) {
+                Ok(reign) => {
+                    let epoch = reign.epoch();
+                    *lock(&opened) = Some(reign);
+                    Event::Opened { epoch }
+                }
+                Err((why, text)) => {
+                    tracing::error!("no reign: {text}");
+                    pair.claiming.store(false, Ordering::Release);
+                    pair.tell_upstream(false);
+                    Event::NotOpened { why }
+                }
+            };
+            pair.happened(event);
+        });
+    }
+
+    async fn serve(&mut self) -> Result<(), String> {
+        let opened = lock(&self.opened).take().expect("it was opened");
+        self.reign = Some(Reign::begin(&self.pair, opened).await?);
+        self.pair.tell_upstream(true);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        match self.reign.take() {
+            Some(reign) => drop(tokio::spawn(reign.close(Arc::clone(&self.pair)))),
+            None => self.pair.happened(Event::Closed),
+        }
+    }
+
+    fn offer(&mut self, to: String, epoch: Epoch) {
+        self.heir = Some(to.clone());
+        let pair = Arc::clone(&self.pair);
+        let way = lock(&pair.standbys).get(&to).cloned();
+        let mut answers = pair.taken.subscribe();
+        let offered =
+            way.is_some_and(|way| way.send(pair.word(peer::OFFERS, epoch.0, true)).is_ok());
+        let patience = pair.timeout.max(Duration::from_secs(5));
+        tokio::spawn(async move {
+            let answer = answers.wait_for(|(of, _)| *of == epoch.0);
+            let taken = offered
+                && timeout(patience, answer).await.is_ok_and(|answer| answer.is_ok_and(|a| a.1));
+            pair.happened(Event::Taken(taken));
+        });
+    }
+
+    fn ask_for(&self, host: &str) {
+        tracing::info!("asks {host} for the reign");
+        if let Some(way) = &*lock(&self.pair.upstream) {
+            let _ = way.send(self.pair.word(peer::ASKS, 0, true));
+        }
+    }
+
+    /// The reign was ceded. Whoever waits here is passed on to the next one.
+    async fn stand_by(&mut self, ends: bool) -> Option<Outcome> {
+        let heir = self.heir.take();
+        if let Some(at) = heir.as_deref().and_then(|heir| self.pair.place(heir)) {
+            let epoch = self.core.own_epoch().0 + 1;
+            self.pair.stance.send_replace(Stance::Relays { at, epoch });
+        }
+        if ends {
+            let off = self.conf.text("SlurmctldPrimaryOffProg").map(str::to_owned);
+            let run = move || program::run("SlurmctldPrimaryOffProg", off.as_deref());
+            let _ = spawn_blocking(run).await;
+            return None;
+        }
+        self.linger().await;
+        let to = heir.unwrap_or_else(|| "nobody".to_owned());
+        Some(Outcome::Again(format!("epoch {} was ceded to {to}", self.core.own_epoch())))
+    }
+
+    /// Waits for those who are still at the port.
+    async fn linger(&self) {
+        let until = Instant::now() + LINGER;
+        let resigned = self.pair.resigned.load(Ordering::Acquire);
+        let standbys = || lock(&self.pair.standbys).len();
+        // Standing connections are among those that are held, and end with the process.
+        while Instant::now() < until
+            && (resigned || self.pair.held.load(Ordering::Acquire) > standbys())
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl Pair {
+    /// Whether what was offered is taken.
+    fn tell_upstream(&self, taken: bool) {
+        let offered = self.offered.load(Ordering::Acquire);
+        if let Some(way) = &*lock(&self.upstream) {
+            let _ = way.send(self.word(peer::TAKEN, offered, taken));
+        }
+    }
+}

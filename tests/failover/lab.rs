@@ -1,0 +1,243 @@
+//! Two controllers on this machine, at 127.0.0.1 and 127.0.0.2, each with a munged of its own, over
+//! one shared directory; a real slurmd; real clients.
+
+use crate::agents::{Slurmd, node_lines, ports_in_a_row};
+use crate::cluster::{Controller, Munged, Process, Said, until};
+use crate::programs;
+use rustix::process::{Pid, Signal, kill_process};
+use statedir::slurm::auth::munge::{Info, Munge};
+use statedir::slurm::auth::{Auth, To};
+use statedir::slurm::link::{Times, call};
+use statedir::slurm::wire::{Message, Time};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+pub const OURS: &str = env!("CARGO_BIN_EXE_slurmctld");
+
+/// What the controllers are called.
+pub const NAMES: [&str; 2] = ["mgmt01", "mgmt02"];
+
+const ADDRESSES: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
+
+/// A pair, its agent and its clients.
+pub struct Lab {
+    pub dir: PathBuf,
+    pub clients: Controller,
+    running: [Option<Process>; 2],
+    marks: [usize; 2],
+    pub slurmd: Option<Slurmd>,
+    auth: Auth,
+    _munged: [Munged; 2],
+    _dir: tempfile::TempDir,
+}
+
+/// The pair, not started; `None`: something is missing, which has been reported.
+pub fn lab(test: &str, more: &str) -> Option<Lab> {
+    let munged = programs::find("munged", test)?;
+    let slurmd = programs::find("slurmd", test)?;
+    programs::find("sbatch", test)?;
+    if !programs::root(test) {
+        return None;
+    }
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path().to_owned();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mungeds = ["munge0", "munge1"].map(|name| {
+        let dir = dir.join(name);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Munged::start(&munged, &dir)
+    });
+    let socket = |at: usize| mungeds[at].socket.display().to_string();
+    let clients = Controller::configure(dir.join("lab"), "", "");
+    let first = ports_in_a_row(1);
+    let nodes = node_lines(&clients.dir, 1, first, "CPUs=16 RealMemory=10000");
+    let text = |at: usize, pid: &str| {
+        let (lab, port) = (clients.dir.display(), clients.port);
+        format!(
+            "ClusterName=lab\nSlurmctldHost={}({})\nSlurmctldHost={}({})\nSlurmctldPort={port}\n\
+             SlurmUser=root\nSlurmdUser=root\nStateSaveLocation={lab}/state\n\
+             SlurmctldPidFile={lab}/{pid}.pid\nAuthInfo=socket={}\n\
+             CommunicationParameters=NoCtldInAddrAny\nProctrackType=proctrack/linuxproc\n\
+             ReturnToService=2\n{more}\n{nodes}",
+            NAMES[0],
+            ADDRESSES[0],
+            NAMES[1],
+            ADDRESSES[1],
+            socket(at)
+        )
+    };
+    for at in 0..2 {
+        let folder = clients.dir.join(NAMES[at]);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("slurm.conf"), text(at, NAMES[at])).unwrap();
+    }
+    std::fs::write(clients.conf(), text(0, "clients")).unwrap();
+    clients.init();
+    let info = Info { socket: Some(mungeds[0].socket.clone()), ttl_s: None };
+    let auth = Auth::Munge(Munge::load(info).unwrap());
+    std::fs::create_dir(clients.dir.join("out")).unwrap();
+    let mut lab = Lab {
+        dir: clients.dir.clone(),
+        clients: clients.beside(),
+        running: [None, None],
+        marks: [0, 0],
+        slurmd: None,
+        auth,
+        _munged: mungeds,
+        _dir: temporary,
+    };
+    lab.start(0);
+    until("the first one reigns", || lab.reigns(0));
+    lab.start(1);
+    lab.until_ready(1);
+    lab.slurmd = Some(Slurmd::start(&slurmd, &lab.clients, "n1"));
+    crate::agents::until_node(&lab.clients, "n1", "idle");
+    Some(lab)
+}
+
+impl Lab {
+    /// Starts a controller, with what it says behind what it said before.
+    pub fn start(&mut self, at: usize) {
+        self.mark(at);
+        let folder = self.dir.join(NAMES[at]);
+        let mut log = std::fs::File::options();
+        let log = log.append(true).create(true).open(folder.join("log")).unwrap();
+        let child = Command::new(OURS)
+            .args(["-D", "--host", NAMES[at], "-f"])
+            .arg(folder.join("slurm.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.running[at] = Some(Process(child));
+    }
+
+    pub fn log(&self, at: usize) -> String {
+        std::fs::read_to_string(self.dir.join(NAMES[at]).join("log")).unwrap_or_default()
+    }
+
+    /// Both logs, for whoever reads why a test failed.
+    pub fn logs(&self) -> String {
+        let logs = [0, 1].map(|at| format!("---- {}\n{}", NAMES[at], self.log(at)));
+        logs.concat()
+    }
+
+    pub fn wait(&self, what: &str, ready: impl FnMut() -> bool) {
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until(what, ready)));
+        assert!(waited.is_ok(), "never: {what}\n{}", self.logs());
+    }
+
+    fn ask(&self, at: usize, message: &Message) -> Option<Message> {
+        let times = Times { connect: Duration::from_secs(1), answer: Duration::from_secs(10) };
+        call(&self.auth, (ADDRESSES[at], self.clients.port), message, To::Anybody, times).ok()
+    }
+
+    /// Whether this controller says that it is in charge.
+    pub fn reigns(&self, at: usize) -> bool {
+        matches!(
+            self.ask(at, &Message::ControlStatusRequest),
+            Some(Message::ControlStatus(status)) if status.in_charge_since != Time(0)
+        )
+    }
+
+    /// From here on counts what a controller says of being ready.
+    pub fn mark(&mut self, at: usize) {
+        self.marks[at] = self.log(at).len();
+    }
+
+    /// Waits until a controller is a standby that could take over.
+    pub fn until_ready(&self, at: usize) {
+        self.wait(&format!("{} is ready", NAMES[at]), || {
+            let log = &self.log(at)[self.marks[at]..];
+            let last = log.lines().rev().find(|line| line.contains("ready to take over"));
+            last.is_some_and(|line| !line.contains("not ready"))
+        });
+    }
+
+    pub fn guard(&self, at: usize) -> Pid {
+        Pid::from_child(&self.running[at].as_ref().unwrap().0)
+    }
+
+    /// The process that serves; `None` between two of them.
+    pub fn serving(&self, at: usize) -> Option<Pid> {
+        let guard = self.guard(at).as_raw_nonzero();
+        let children =
+            std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
+        Pid::from_raw(children.trim().parse().ok()?)
+    }
+
+    /// Sends a signal to the process that serves.
+    pub fn signal(&self, at: usize, signal: Signal) {
+        kill_process(self.serving(at).expect("it serves"), signal).unwrap();
+    }
+
+    /// `systemctl stop slurmctld`; the exit code.
+    pub fn stop(&mut self, at: usize) -> Option<i32> {
+        let mut process = self.running[at].take().unwrap();
+        kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
+        process.0.wait().unwrap().code()
+    }
+
+    /// `kill -9` of everything that is the controller.
+    pub fn kill(&mut self, at: usize) {
+        drop(self.running[at].take());
+    }
+
+    pub fn run(&self, line: &str) -> Said {
+        self.clients.run(line)
+    }
+
+    /// `scontrol write batch_script`.
+    pub fn write_script(&self, id: u32, path: &Path) {
+        let mut command = Command::new("scontrol");
+        command.args(["write", "batch_script", &id.to_string()]).arg(path);
+        let output = command.env("SLURM_CONF", self.clients.conf()).output().unwrap();
+        assert!(output.status.success(), "{output:?}\n{}", self.logs());
+    }
+
+    /// As `scontrol takeover`, to any of them.
+    pub fn ask_to_take_over(&self, at: usize) {
+        assert_eq!(self.ask(at, &Message::Takeover), Some(Message::code(0)), "{}", self.logs());
+    }
+
+    /// The same clients, for another thread.
+    pub fn beside(&self) -> Clients {
+        Clients { dir: self.dir.clone(), conf: self.clients.conf() }
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.dir.join("out")
+    }
+
+    /// One real sbatch: its id, or what it said.
+    pub fn sbatch(&self, script: &Path) -> Result<u32, String> {
+        self.beside().sbatch(script)
+    }
+}
+
+/// Who submits.
+pub struct Clients {
+    pub dir: PathBuf,
+    conf: PathBuf,
+}
+
+impl Clients {
+    /// One real sbatch: its id, or what it said.
+    pub fn sbatch(&self, script: &Path) -> Result<u32, String> {
+        let output = Command::new("sbatch")
+            .args(["--parsable", "-o", "/dev/null", "-D"])
+            .arg(self.dir.join("out"))
+            .arg(script)
+            .env("SLURM_CONF", &self.conf)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let id = String::from_utf8_lossy(&output.stdout).trim().parse();
+        if output.status.success() { Ok(id.expect("an id")) } else { Err(said) }
+    }
+}

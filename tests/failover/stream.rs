@@ -1,0 +1,199 @@
+//! A stream of submissions, and what happens to the controllers in it.
+
+use crate::judge::{self, Told};
+use crate::lab::{Lab, NAMES};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Who submits at a time.
+const CLIENTS: usize = 8;
+
+/// What happens to the controller that reigns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `kill -9` of the process that serves: its guard starts another one.
+    KillServing,
+    /// `kill -9` of all of it.
+    KillAll,
+    /// SIGTERM.
+    Stop,
+    /// `scontrol takeover`, where the second one is not in charge; else to the first one.
+    Takeover,
+    /// SIGSTOP of the process that serves.
+    Freeze,
+    /// SIGSTOP of all of it, and SIGCONT later.
+    FreezeAll,
+}
+
+pub const KINDS: [Kind; 6] =
+    [Kind::KillServing, Kind::Stop, Kind::Takeover, Kind::Freeze, Kind::KillAll, Kind::FreezeAll];
+
+/// What was told to clients.
+#[derive(Default)]
+pub struct Seen {
+    pub told: Vec<Told>,
+    /// When each was told, after the beginning.
+    pub at: Vec<Duration>,
+    /// What sbatch said where it failed.
+    pub failed: Vec<(Duration, String)>,
+}
+
+/// Plays each kind, and judges.
+pub fn play(lab: &mut Lab, kinds: &[Kind]) {
+    // A job that runs through all of it.
+    let long = lab.dir.join("long");
+    let text = "#!/bin/sh\necho $$ >> long.$SLURM_JOB_ID\n\
+                while [ ! -e go ]; do sleep 0.1; done\nexit 7\n";
+    std::fs::write(&long, text).unwrap();
+    let long = lab.sbatch(&long).unwrap();
+    let ran = lab.out().join(format!("long.{long}"));
+    lab.wait("the long job runs", || ran.exists());
+    let mut all = Seen::default();
+    for (round, kind) in kinds.iter().enumerate() {
+        let primary = usize::from(!lab.reigns(0));
+        assert!(lab.reigns(primary), "{}", lab.logs());
+        let (seen, happened) = one(lab, primary, *kind);
+        report(round, *kind, primary, &seen, happened);
+        all.told.extend(seen.told);
+        all.failed.extend(seen.failed);
+    }
+    judge(lab, &all);
+    std::fs::write(lab.out().join("go"), "").unwrap();
+    lab.wait("all jobs end", || lab.run("squeue -h").stdout.is_empty());
+    let shown = lab.run(&format!("scontrol show job {long}")).stdout;
+    assert!(shown.contains("JobState=FAILED") && shown.contains("ExitCode=7:0"), "{shown}");
+    assert_eq!(std::fs::read_to_string(&ran).unwrap().lines().count(), 1, "{}", lab.logs());
+    let mut never = 0;
+    for job in &all.told {
+        let lines = std::fs::read_to_string(lab.out().join(format!("ran.{}", job.id)));
+        match lines.map_or(0, |text| text.lines().count()) {
+            0 => never += 1,
+            1 => {}
+            more => panic!("job {} ran {more} times\n{}", job.id, lab.logs()),
+        }
+    }
+    assert_eq!(never, 0, "jobs that never ran\n{}", lab.logs());
+    // Slurm's own errors, of clients that were connected at the very instant.
+    for (at, said) in &all.failed {
+        eprintln!("a client failed at {at:?}: {}", said.trim());
+    }
+}
+
+fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let (seen, stop) = (Mutex::new(Seen::default()), AtomicBool::new(false));
+    let (began, other) = (Instant::now(), 1 - primary);
+    let mut happened = Duration::ZERO;
+    let beside = lab.beside();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (seen, stop, beside) = (&seen, &stop, &beside);
+            scope.spawn(move || {
+                let path = beside.dir.join(format!("script{client}"));
+                while !stop.load(Ordering::Acquire) {
+                    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                    let script =
+                        format!("#!/bin/sh\n# {number}\necho $$ >> ran.$SLURM_JOB_ID\nexit 0\n");
+                    std::fs::write(&path, &script).unwrap();
+                    let said = beside.sbatch(&path);
+                    let now = began.elapsed();
+                    let mut seen = seen.lock().unwrap();
+                    match said {
+                        Ok(id) => {
+                            seen.told.push(Told { id, script });
+                            seen.at.push(now);
+                        }
+                        Err(said) => seen.failed.push((now, said)),
+                    }
+                }
+            });
+        }
+        let count = || seen.lock().unwrap().told.len();
+        lab.wait("the stream flows", || count() >= 20);
+        let served = lab.serving(primary);
+        lab.mark(primary);
+        happened = began.elapsed();
+        happen(lab, primary, kind);
+        let after = count();
+        // One that was killed may be back before the other one has noticed.
+        let may_be_back = kind == Kind::KillServing;
+        lab.wait(&format!("{} reigns", NAMES[other]), || {
+            lab.reigns(other)
+                || may_be_back && lab.serving(primary) != served && lab.reigns(primary)
+        });
+        lab.wait("the stream flows again", || count() >= after + 20);
+        stop.store(true, Ordering::Release);
+    });
+    if kind == Kind::FreezeAll {
+        let (guard, serving) = (lab.guard(primary), lab.serving(primary));
+        for pid in [Some(guard), serving].into_iter().flatten() {
+            rustix::process::kill_process(pid, Signal::CONT).unwrap();
+        }
+    }
+    if matches!(kind, Kind::Stop | Kind::KillAll) {
+        lab.start(primary);
+    }
+    let now = if lab.reigns(other) { other } else { primary };
+    assert!(now == other || kind == Kind::KillServing, "{}", lab.logs());
+    lab.until_ready(1 - now);
+    assert!(lab.reigns(now) && !lab.reigns(1 - now), "{}", lab.logs());
+    (seen.into_inner().unwrap(), happened)
+}
+
+fn happen(lab: &mut Lab, primary: usize, kind: Kind) {
+    match kind {
+        Kind::KillServing => lab.signal(primary, Signal::KILL),
+        Kind::Freeze => lab.signal(primary, Signal::STOP),
+        Kind::FreezeAll => {
+            let (guard, serving) = (lab.guard(primary), lab.serving(primary).unwrap());
+            for pid in [guard, serving] {
+                rustix::process::kill_process(pid, Signal::STOP).unwrap();
+            }
+        }
+        Kind::KillAll => lab.kill(primary),
+        Kind::Stop => assert_eq!(lab.stop(primary), Some(0), "{}", lab.logs()),
+        Kind::Takeover if primary == 0 => {
+            let said = lab.run("scontrol takeover");
+            assert_eq!(said.code, 0, "{said:?}\n{}", lab.logs());
+        }
+        // Slurm's own scontrol refuses 0.
+        Kind::Takeover => lab.ask_to_take_over(0),
+    }
+}
+
+fn report(round: usize, kind: Kind, primary: usize, seen: &Seen, happened: Duration) {
+    let mut at = seen.at.clone();
+    at.sort();
+    let gaps = at.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
+    let (longest, when) = gaps.max().unwrap_or_default();
+    eprintln!(
+        "round {round}, {kind:?} of {}: {} acknowledged, {} failed, longest gap {} ms at {} ms \
+         (it happened at {} ms)",
+        NAMES[primary],
+        seen.told.len(),
+        seen.failed.len(),
+        longest.as_millis(),
+        when.as_millis(),
+        happened.as_millis()
+    );
+}
+
+fn judge(lab: &Lab, all: &Seen) {
+    let known = judge::ids_shown(&lab.run("scontrol -o show job").stdout);
+    let path = lab.dir.join("written");
+    let mut scripts = BTreeMap::new();
+    for job in &all.told {
+        let _ = std::fs::remove_file(&path);
+        lab.write_script(job.id, &path);
+        scripts.insert(job.id, std::fs::read_to_string(&path).ok());
+    }
+    let lost = judge::lost(&all.told, &[], &known, |id| scripts.get(&id).cloned().flatten());
+    eprintln!("{} acknowledged, {lost}", all.told.len());
+    for job in all.told.iter().filter(|job| lost.other_script.contains(&job.id)) {
+        eprintln!("job {}: {:?} was sent, {:?} is there", job.id, job.script, scripts[&job.id]);
+    }
+    assert_eq!(lost, judge::Lost::default(), "{}", lab.logs());
+}
