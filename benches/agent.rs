@@ -16,36 +16,40 @@ use cluster::{Controller, Munged, until};
 use statedir::slurm::auth::munge::{Info, Munge};
 use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{self, Times};
-use statedir::slurm::wire::constants::job as state;
+use statedir::slurm::wire::constants::{job as state, select};
 use statedir::slurm::wire::tables::{JobDesc, JobsRequest};
-use statedir::slurm::wire::{Field, Message, Text, Time};
+use statedir::slurm::wire::{Field, Message, SelectJob, Text, Time};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const CONTROLLER: &str = env!("CARGO_BIN_EXE_slurmctld");
 const AGENT: &str = env!("CARGO_BIN_EXE_slurmd");
-/// Submissions at a time, and jobs that a node runs at a time.
+/// Submissions at a time, and jobs whose supervisors are measured.
 const WIDTH: usize = 8;
 
 const HELP: &str = "\
 usage: cargo bench --bench agent -- [flags]
   --rounds N   interleaved rounds, the median counts (5)
   --jobs N     jobs of a round (300)
+  --cpus N     CPUs of the node, so many jobs at a time (64)
   --smoke      everything, briefly";
 
 struct Flags {
     rounds: usize,
     jobs: usize,
+    cpus: usize,
 }
 
 fn flags() -> Flags {
-    let (mut flags, mut args) = (Flags { rounds: 5, jobs: 300 }, std::env::args().skip(1));
+    let (mut flags, mut args) =
+        (Flags { rounds: 5, jobs: 300, cpus: 64 }, std::env::args().skip(1));
     while let Some(flag) = args.next() {
         let mut number = || args.next().and_then(|value| value.parse().ok());
         match flag.as_str() {
             "--rounds" => flags.rounds = number().expect("--rounds wants a number"),
             "--jobs" => flags.jobs = number().expect("--jobs wants a number"),
+            "--cpus" => flags.cpus = number().expect("--cpus wants a number"),
             "--smoke" => (flags.rounds, flags.jobs) = (1, 20),
             "--bench" => {}
             _ => {
@@ -71,10 +75,11 @@ struct Cluster {
 
 impl Cluster {
     /// `None`: ours.
-    fn start(munged: &Munged, dir: PathBuf, real: Option<(&Path, &Path)>) -> Cluster {
-        let node = format!("CPUs={WIDTH} RealMemory=1000");
+    fn start(munged: &Munged, dir: PathBuf, cpus: usize, real: Option<(&Path, &Path)>) -> Cluster {
+        let node = format!("CPUs={cpus} RealMemory=1000");
         // What lets Slurm's own start jobs soonest.
-        let soon = "MaxJobCount=100000\nSchedulerParameters=sched_min_interval=0,\
+        let soon = "SelectTypeParameters=CR_Core\nMaxJobCount=100000\n\
+                    SchedulerParameters=sched_min_interval=0,\
                     batch_sched_delay=0,sched_interval=1,default_queue_depth=1000\n";
         let nodes = soon.to_owned() + &node_lines(&dir, 1, ports_in_a_row(1), &node);
         let auth_info = format!("AuthInfo=socket={}", munged.socket.display());
@@ -88,6 +93,7 @@ impl Cluster {
         let info = Info { socket: Some(munged.socket.clone()), ttl_s: None };
         let auth = Auth::Munge(Munge::load(info).unwrap());
         let cluster = Cluster { agent, controller, auth };
+        until("it answers", || cluster.controller.run("scontrol ping").code == 0);
         // The first jobs also wait for the node.
         cluster.jobs(4);
         cluster
@@ -152,6 +158,25 @@ fn job() -> Message {
         min_nodes: 1,
         min_cpus: 1,
         num_tasks: 1,
+        // Here 0 says nothing; the mark of what is not set is taken at its word by Slurm's own.
+        x11: 0,
+        fed_siblings_active: 0,
+        fed_siblings_viable: 0,
+        power_flags: 0,
+        profile: 0,
+        open_mode: 0,
+        immediate: 0,
+        alloc_resp_port: 0,
+        other_port: 0,
+        begin_time: Time(0),
+        end_time: Time(0),
+        deadline: Time(0),
+        restart_cnt: 0,
+        warn_flags: 0,
+        warn_signal: 0,
+        warn_time: 0,
+        bitflags: 0,
+        select_jobinfo: SelectJob(select::CONS_TRES),
         ..JobDesc::unset()
     }))
 }
@@ -192,16 +217,16 @@ fn main() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), open).unwrap();
     let munged = Munged::start(&munged, dir.path());
-    let ours = Cluster::start(&munged, dir.path().join("ours"), None);
+    let ours = Cluster::start(&munged, dir.path().join("ours"), flags.cpus, None);
     let real = (program("slurmctld"), program("slurmd"));
     let theirs = match &real {
         (Some(slurmctld), Some(slurmd)) => {
             let (dir, programs) = (dir.path().join("theirs"), (&**slurmctld, &**slurmd));
-            Some(Cluster::start(&munged, dir, Some(programs)))
+            Some(Cluster::start(&munged, dir, flags.cpus, Some(programs)))
         }
         _ => None,
     };
-    println!("jobs of true through one node of {WIDTH} CPUs, {} a round", flags.jobs);
+    println!("jobs of true through one node of {} CPUs, {} a round", flags.cpus, flags.jobs);
     let mut rates = (Vec::new(), Vec::new());
     for _ in 0..flags.rounds {
         rates.0.push(ours.jobs(flags.jobs));
@@ -234,6 +259,8 @@ fn sizes(ours: &Cluster) {
         let found = supervisors(&spool);
         found.len() == ids.len() && found.iter().all(asleep)
     });
+    // What starting took is given back just after it.
+    std::thread::sleep(Duration::from_secs(1));
     let (rss, own) = memory(ours.agent.pid());
     println!("memory in MiB, {} jobs running", ids.len());
     println!("  slurmd: {rss:.2}, of it {own:.2} its own");

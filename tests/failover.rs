@@ -24,13 +24,21 @@ mod stream;
 use lab::lab;
 use rustix::process::Signal;
 
-const FAST: &str = "SlurmctldTimeout=2\nMinJobAge=100000\n";
+const FAST: &str = "SlurmctldTimeout=2\nMinJobAge=100000\nMaxJobCount=1000000\n";
 
 #[test]
 fn pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_goes() {
     let test = "pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_goes";
     let Some(mut lab) = lab(test, FAST) else { return };
-    stream::play(&mut lab, &stream::KINDS);
+    // STATEDIR_FAILOVER_ROUNDS says how often each kind; STATEDIR_FAILOVER_PENDING, how many jobs
+    // wait meanwhile.
+    let number = |name: &str, usual: usize| {
+        std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+    };
+    let rounds = number("STATEDIR_FAILOVER_ROUNDS", 1);
+    lab.fill(number("STATEDIR_FAILOVER_PENDING", 0));
+    let kinds = stream::KINDS.repeat(rounds);
+    stream::play(&mut lab, &kinds);
 }
 
 #[test]
@@ -57,4 +65,48 @@ fn the_handbooks_commands_rehearse_a_failover() {
     assert!(lab.run(&format!("scontrol show job {id}")).stdout.contains("test.sh"));
     lab.signal(1, Signal::KILL);
     lab.wait("the first one is back", || lab.reigns(0));
+}
+
+#[test]
+fn on_prog_runs_before_serving_off_prog_after_ceding_and_relinquish_is_refused() {
+    let test = "on_prog_runs_before_serving_off_prog_after_ceding_and_relinquish_is_refused";
+    let programs = "SlurmctldPrimaryOnProg=/bin/true\nSlurmctldPrimaryOffProg=/bin/false\n";
+    let Some(mut lab) = lab(test, &format!("{FAST}{programs}")) else { return };
+    let on = "SlurmctldPrimaryOnProg=/bin/true: exit status: 0";
+    let off = "error: SlurmctldPrimaryOffProg=/bin/false: exit status: 1";
+    assert!(lab.log(0).contains(on) && !lab.log(1).contains(on), "{}", lab.logs());
+    // Both started as standbys.
+    assert!(lab.log(0).contains(off) && lab.log(1).contains(off), "{}", lab.logs());
+    lab.mark(0);
+    lab.ask_to_take_over(1);
+    assert!(lab.reigns(1) && lab.log(1).contains(on), "{}", lab.logs());
+    lab.until_ready(0);
+    assert_eq!(lab.log(0).matches(off).count(), 2, "after it has ceded: {}", lab.logs());
+    assert!(lab.relinquish_is_refused(1) && lab.reigns(1), "{}", lab.logs());
+    assert!(lab.log(1).contains("only Slurm's own slurmctld does: refused"), "{}", lab.logs());
+    assert_eq!(lab.stop(1), Some(0));
+    assert_eq!(lab.log(1).matches(off).count(), 2, "{}", lab.logs());
+    assert!(lab.reigns(0), "{}", lab.logs());
+}
+
+#[test]
+fn shutdown_ends_both_and_hands_to_nobody() {
+    let test = "shutdown_ends_both_and_hands_to_nobody";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    for primary in [0, 1] {
+        let said = lab.run("scontrol shutdown slurmctld");
+        assert_eq!(said.code, 0, "{said:?}\n{}", lab.logs());
+        lab.until_both_end();
+        if primary == 0 {
+            lab.start(0);
+            lab.wait("it reigns again", || lab.reigns(0));
+            lab.start(1);
+            lab.until_ready(1);
+            lab.mark(0);
+            lab.ask_to_take_over(1);
+            lab.until_ready(0);
+        }
+    }
+    let claims = [0, 1].map(|at| lab.log(at).matches("primary in epoch").count());
+    assert_eq!(claims, [2, 1], "{}", lab.logs());
 }

@@ -45,6 +45,7 @@ mod spool;
 mod supervisor;
 mod task;
 mod tree;
+mod trim;
 
 pub use entry::run;
 pub use tree::groups;

@@ -189,12 +189,19 @@ impl Folder {
         self.write("started", started).map(drop)
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has. A record that a power cut left in pieces was told to nobody: it has
+    /// not.
     ///
     /// # Errors
-    /// It is no record.
+    /// Those of the file system.
     pub fn ended(&self) -> io::Result<Option<Ended>> {
-        self.read("end")
+        match self.read("end") {
+            Err(why) if why.kind() == io::ErrorKind::InvalidData => {
+                error!("{why}: it counts as not written");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Keeps how it ended: on the device when this returns.
@@ -205,9 +212,10 @@ impl Folder {
         let temporary = self.file(&format!(".end-{}", std::process::id()));
         let mut file = File::create(&temporary)?;
         file.write_all(&seal(ended))?;
-        // Carries the record, then its name: what is told is what a restart would find.
-        file.sync_all()?;
         fs::rename(&temporary, self.file("end"))?;
+        // Carry the record and its name: what is told is what a restart would find. In this order
+        // the second has nothing left to do where a journal holds both; the seal tells pieces.
+        file.sync_all()?;
         File::open(&self.0)?.sync_all()
     }
 
@@ -350,6 +358,13 @@ mod tests {
         drop(lock);
         assert!(folder.lock().unwrap().is_some());
         let ended: Ended = sample(4);
+        folder.end(&ended).unwrap();
+        assert_eq!(folder.ended().unwrap(), Some(ended.clone()));
+        let whole = fs::read(folder.file("end")).unwrap();
+        for left in [0, 7, whole.len() - 1] {
+            fs::write(folder.file("end"), &whole[..left]).unwrap();
+            assert_eq!(folder.ended().unwrap(), None, "a power cut left {left} bytes");
+        }
         folder.end(&ended).unwrap();
         assert_eq!(folder.ended().unwrap(), Some(ended));
         folder.remove().unwrap();

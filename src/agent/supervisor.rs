@@ -24,7 +24,7 @@ use crate::agent::signals::{self, Signals};
 use crate::agent::spool::{Brief, Ended, Folder, LAUNCH, Lock, SCRIPT, Started};
 use crate::agent::task::{self, Failure, Task};
 use crate::agent::tree::{self, Tree};
-use crate::agent::{environment, jobs, log, login};
+use crate::agent::{environment, jobs, log, login, trim};
 use crate::slurm::wire::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -137,6 +137,7 @@ impl Supervisor {
         }
         // What was needed to start it is not needed any more: scripts and environments are large.
         self.brief.launch.environment = Vec::new();
+        trim::trim();
         while self.task.is_some() {
             self.wait(None)?;
         }

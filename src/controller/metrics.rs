@@ -77,12 +77,11 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slurm::wire::tables::Submitted;
 
     #[test]
     fn ids_and_refusals_are_counted_and_what_is_neither_is_not() {
         let numbers = Numbers::default();
-        let told = Message::Submitted(Box::new(Submitted::default()));
+        let told = Message::Submitted(Box::default());
         numbers.note(&Answer::Reply(told));
         for code in [0, 1900, 2017, 2017, 11] {
             numbers.note(&Answer::Reply(Message::code(code)));

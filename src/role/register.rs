@@ -325,10 +325,8 @@ impl Register {
         // It has another name, or is of no use.
         drop(self.disk.remove(&draft));
         match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                let ours = self.record(reign.epoch).is_ok_and(|there| there.nonce == reign.nonce);
-                if ours { Ok(()) } else { Err(RegisterError::io(name)(error)) }
-            }
+            // Whoever has that epoch, its record is there: the caller looks whose it is.
+            Err(error) if self.record(reign.epoch).is_err() => Err(RegisterError::io(name)(error)),
             _ => self.disk.sync_names(Site::ReignName).map_err(io("directory")),
         }
     }

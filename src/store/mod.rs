@@ -52,6 +52,9 @@ mod verify;
 mod walk;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::log::Position;
 pub use begin::{Beginning, begin_on};
 pub use checkpoint::CheckpointError;

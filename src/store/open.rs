@@ -6,7 +6,7 @@
 //! - the epoch is durable in the control file before any file carries it, and the seal of the older
 //!   epochs is durable before anything is served: from then on, bytes behind the seal never count.
 
-use crate::base::{Authority, Epoch, Point, SegmentId};
+use crate::base::{Authority, Epoch, Lsn, Point, SegmentId};
 use crate::disk::{Access, Disk, File, Site};
 use crate::format::control::ANCESTORS_MAX;
 use crate::format::{Ancestor, Control, FileName, Seal, names};
@@ -48,8 +48,17 @@ pub(crate) fn open(
     let seen = Directory::read(disk.as_ref()).map_err(OpenError::io("directory"))?;
     let (control, _) = crate::store::recovery::identify(&seen)?;
     let lock = lock_for(disk.as_ref(), authority.as_ref(), &control)?;
-    let recovered = recover(disk.as_ref(), Target::End, Writer::Opens)?;
+    let recovered = recover(disk.as_ref(), Target::End, Writer::Opens);
+    let recovered = recovered.map_err(|error| unless_fenced(authority.as_ref(), error))?;
     start(disk, options, authority, recovered, lock)
+}
+
+/// What looks like damage to a host that was deposed meanwhile is none: its successor has deleted
+/// what it does not need.
+pub(crate) fn unless_fenced(authority: &dyn Authority, error: OpenError) -> OpenError {
+    let epoch = authority.epoch().filter(|_| authority.shared());
+    let fenced = epoch.and_then(|epoch| authority.confirm(epoch, Point::Serve(Lsn::ZERO)).err());
+    fenced.map_or(error, OpenError::Fenced)
 }
 
 /// The lock that who writes by this authority holds.
@@ -68,6 +77,17 @@ pub(crate) fn lock_for(
 
 /// Takes a new epoch after what `recovered` found, sealing the history there.
 pub(crate) fn start(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    authority: Arc<dyn Authority>,
+    recovered: Recovered,
+    lock: Option<Arc<dyn File>>,
+) -> Result<Opened, OpenError> {
+    let started = begin(disk, options, Arc::clone(&authority), recovered, lock);
+    started.map_err(|error| unless_fenced(authority.as_ref(), error))
+}
+
+fn begin(
     disk: Arc<dyn Disk>,
     options: Options,
     authority: Arc<dyn Authority>,

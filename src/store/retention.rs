@@ -102,6 +102,22 @@ pub(crate) fn decide(directory: &Directory, rules: &Rules) -> Vec<Deleted> {
     gone
 }
 
+/// Of these, what a writer may delete whose log stands in `active`, and whose snapshot goes on at
+/// `base`: never what its own state rests on.
+pub(crate) fn own(
+    mut gone: Vec<Deleted>,
+    active: SegmentId,
+    base: Option<SegmentId>,
+    flushed: Lsn,
+) -> Vec<Deleted> {
+    gone.retain(|file| match FileName::parse(&file.name) {
+        Some(FileName::Segment(id)) => id < active && base.is_some_and(|resume| id < resume),
+        Some(FileName::Snapshot { lsn, .. }) => lsn < flushed.max(Lsn(1)),
+        _ => false,
+    });
+    gone
+}
+
 fn deleted(name: String, bytes: u64, reason: &'static str) -> Deleted {
     Deleted { name, bytes, reason }
 }
@@ -140,11 +156,7 @@ impl Inner {
         // A segment that was found prepared and empty at the last rotation is ours to keep.
         let active = lock(&self.appender).active().header.id;
         let base = self.current_state().view.base.as_ref().map(|base| base.header().resume);
-        gone.retain(|file| match FileName::parse(&file.name) {
-            Some(FileName::Segment(id)) => id < active && base.is_some_and(|resume| id < resume),
-            Some(FileName::Snapshot { lsn, .. }) => lsn < self.flush_lsn().max(Lsn(1)),
-            _ => false,
-        });
+        gone = own(gone, active, base, self.flush_lsn());
         if gone.is_empty() {
             return Ok(gone);
         }

@@ -4,8 +4,8 @@
 //! Invariants:
 //! - the state is always one that was confirmed: what no watermark of an epoch vouches for is held
 //!   back. A seal does not vouch: whoever wrote it may have been deposed before it was confirmed;
-//! - what is held back is read anew when another epoch has begun, from the end of what is confirmed,
-//!   which no seal ever cuts;
+//! - what is held back is read anew when another epoch has begun, from the end of what is
+//!   confirmed, which no seal ever cuts;
 //! - the memory for what changed since the snapshot is bounded as the writer's is: a newer snapshot
 //!   becomes the base.
 
@@ -319,7 +319,9 @@ impl Standby {
         let found = Directory::skim(self.disk.as_ref()).map_err(OpenError::io("directory"))?;
         let (control, _) = recovery::identify(&found)?;
         let lock = open::lock_for(self.disk.as_ref(), authority.as_ref(), &control)?;
-        let mut recovered = recover_from(self.disk.as_ref(), self.view.clone(), self.at)?;
+        let recovered = recover_from(self.disk.as_ref(), self.view.clone(), self.at);
+        let mut recovered =
+            recovered.map_err(|error| open::unless_fenced(authority.as_ref(), error))?;
         recovered.log_bytes += self.log_bytes;
         let missed = std::mem::take(&mut recovered.since);
         let disk = Arc::clone(&self.disk);

@@ -96,7 +96,8 @@ impl Seals {
             && self.ends.get(&snapshot.epoch).is_none_or(within)
     }
 
-    fn jump(&self, at: &Position) -> Option<SegmentId> {
+    /// The segment in which the history goes on from `at`, where an epoch was sealed.
+    pub(crate) fn jump(&self, at: &Position) -> Option<SegmentId> {
         let (next, seal) = self.next.get(&(at.segment, at.offset))?;
         (seal.lsn == at.lsn && seal.chain == at.chain).then_some(*next)
     }

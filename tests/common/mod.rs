@@ -1,7 +1,8 @@
 //! What several test binaries share: a model of the state, a disk whose process dies, numbers that
-//! repeat from their seed, a disk that is held up.
+//! repeat from their seed, a disk that is held up, and one whose user freezes.
 
 pub mod frail;
+pub mod frozen;
 pub mod held;
 pub mod model;
 pub mod random;

@@ -8,13 +8,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use statedir::slurm::auth::munge::{Info, Munge};
 use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{Times, call};
-use statedir::slurm::wire::{Message, Time};
+use statedir::slurm::wire::tables::JobDesc;
+use statedir::slurm::wire::{Field, Message, Time};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-pub const OURS: &str = env!("CARGO_BIN_EXE_slurmctld");
+/// Ours; `STATEDIR_SLURMCTLD` names another build of it, to measure with.
+pub fn ours() -> PathBuf {
+    let named = std::env::var_os("STATEDIR_SLURMCTLD").map(PathBuf::from);
+    named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_slurmctld")))
+}
 
 /// What the controllers are called.
 pub const NAMES: [&str; 2] = ["mgmt01", "mgmt02"];
@@ -105,7 +110,7 @@ impl Lab {
         let folder = self.dir.join(NAMES[at]);
         let mut log = std::fs::File::options();
         let log = log.append(true).create(true).open(folder.join("log")).unwrap();
-        let child = Command::new(OURS)
+        let child = Command::new(ours())
             .args(["-D", "--host", NAMES[at], "-f"])
             .arg(folder.join("slurm.conf"))
             .stdin(Stdio::null())
@@ -199,9 +204,63 @@ impl Lab {
         assert!(output.status.success(), "{output:?}\n{}", self.logs());
     }
 
+    /// Submits so many jobs that wait, as sbatch --hold would.
+    pub fn fill(&self, count: usize) {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        let desc = JobDesc {
+            name: "waits".into(),
+            script: "#!/bin/sh\nexit 0\n".into(),
+            environment: vec!["PATH=/usr/bin:/bin".into()],
+            argv: vec!["/tmp/script".into()],
+            work_dir: "/tmp".into(),
+            std_out: "/dev/null".into(),
+            user_id: uid.as_raw(),
+            group_id: gid.as_raw(),
+            priority: 0,
+            min_nodes: 1,
+            min_cpus: 1,
+            num_tasks: 1,
+            ..JobDesc::unset()
+        };
+        let message = Message::Submit(Box::new(desc));
+        std::thread::scope(|scope| {
+            for client in 0..16 {
+                let message = &message;
+                scope.spawn(move || {
+                    for _ in (client..count).step_by(16) {
+                        let answer = self.ask(0, message);
+                        assert!(matches!(answer, Some(Message::Submitted(_))), "{answer:?}");
+                    }
+                });
+            }
+        });
+    }
+
     /// As `scontrol takeover`, to any of them.
     pub fn ask_to_take_over(&self, at: usize) {
         assert_eq!(self.ask(at, &Message::Takeover), Some(Message::code(0)), "{}", self.logs());
+    }
+
+    /// Whether it says no to what a real slurmctld asks of others.
+    pub fn relinquish_is_refused(&self, at: usize) -> bool {
+        self.ask(at, &Message::Relinquish).is_some_and(|said| said != Message::code(0))
+    }
+
+    /// Waits until both controllers have ended, each with exit code 0.
+    pub fn until_both_end(&mut self) {
+        let mut running = self.running.iter_mut().map(|of| of.take().unwrap()).collect::<Vec<_>>();
+        let mut codes = Vec::new();
+        self.wait("both end", || {
+            running.retain_mut(|of| match of.0.try_wait().unwrap() {
+                Some(status) => {
+                    codes.push(status.code());
+                    false
+                }
+                None => true,
+            });
+            running.is_empty()
+        });
+        assert_eq!(codes, [Some(0), Some(0)], "{}", self.logs());
     }
 
     /// The same clients, for another thread.

@@ -62,7 +62,9 @@ pub fn play(lab: &mut Lab, kinds: &[Kind]) {
     }
     judge(lab, &all);
     std::fs::write(lab.out().join("go"), "").unwrap();
-    lab.wait("all jobs end", || lab.run("squeue -h").stdout.is_empty());
+    let names: Vec<String> = (0..CLIENTS).map(|client| format!("script{client}")).collect();
+    let left = format!("squeue -h -n long,{}", names.join(","));
+    lab.wait("all jobs end", || lab.run(&left).stdout.is_empty());
     let shown = lab.run(&format!("scontrol show job {long}")).stdout;
     assert!(shown.contains("JobState=FAILED") && shown.contains("ExitCode=7:0"), "{shown}");
     assert_eq!(std::fs::read_to_string(&ran).unwrap().lines().count(), 1, "{}", lab.logs());

@@ -13,7 +13,7 @@
 //! to be not done ([`Came::NotThere`]), or not known to be ([`Came::Unknown`]); frames that are
 //! kept cost [`KEPT_MAX`] together, all others one buffer each.
 
-use crate::controller::pair::Pair;
+use crate::controller::pair::{Pair, Stance};
 use crate::controller::server::{Begun, TRANSFER_TIME};
 use crate::slurm::wire::frame::LENGTH_LEN;
 use std::io;
@@ -119,7 +119,18 @@ pub async fn relay(
     frame: &mut Frame,
     (at, epoch): (usize, u64),
 ) -> io::Result<Came> {
-    let Some(mut primary) = reach(pair, at, epoch).await else { return Ok(Came::NotThere) };
+    // Who is deposed answers nothing that counts: a frozen one is not waited for.
+    let mut stances = pair.stance.subscribe();
+    let mut deposed = std::pin::pin!(stances.wait_for(|stance| match stance {
+        Stance::Serves(_) => true,
+        Stance::Relays { epoch: of, .. } => *of > epoch,
+        Stance::Waits { .. } => false,
+    }));
+    let reached = tokio::select! {
+        reached = reach(pair, at, epoch) => reached,
+        _ = &mut deposed => None,
+    };
+    let Some(mut primary) = reached else { return Ok(Came::NotThere) };
     if frame.send(client, &mut primary).await.is_err() {
         // Less than a whole frame: nothing was done, if nothing of it is gone.
         return Ok(Came::Unknown);
@@ -127,7 +138,13 @@ pub async fn relay(
     let mut buffer = vec![0; 64 << 10];
     let mut answered = false;
     loop {
-        match timeout(ANSWER, primary.read(&mut buffer)).await {
+        let read = tokio::select! {
+            // What has come counts, whoever reigns now.
+            biased;
+            read = timeout(ANSWER, primary.read(&mut buffer)) => read,
+            _ = &mut deposed, if !answered => return Ok(Came::Unknown),
+        };
+        match read {
             Ok(Ok(got)) if got > 0 => {
                 answered = true;
                 timeout(TRANSFER_TIME, client.write_all(&buffer[..got])).await??;

@@ -1,0 +1,5 @@
+//! Tests that need the store's inner parts.
+
+mod directory;
+mod model;
+mod variants;
