@@ -91,7 +91,8 @@ fn reach(setup: &Setup, message: &Message, patience: Patience) -> Result<Message
         let port = setup.conf.ports().0;
         for place in order(setup) {
             let host = setup.conf.controllers[place].address.as_str();
-            match link::call(&setup.auth, (host, port), message, To::Anybody, times) {
+            let may = |uid| setup.commands(uid);
+            match link::ask(&setup.auth, (host, port), message, To::Anybody, times, may) {
                 Ok(answer) => {
                     PAST_FIRST.store(place > 0, Ordering::Relaxed);
                     return Ok(answer);

@@ -4,12 +4,10 @@
 //! Invariant: what cannot work is an error that says what to do; nothing is replaced silently.
 
 use crate::slurm::auth::Auth;
-use crate::slurm::auth::key::{Key, system_clock};
-use crate::slurm::auth::munge::{Info, Munge};
+use crate::slurm::auth::configured::uid_of;
 use crate::slurm::conf::own::Own;
 use crate::slurm::conf::{Conf, Node};
 use crate::slurm::link::Times;
-use nix::unistd::User;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,11 +57,9 @@ impl Setup {
         let own = Own::load_beside(path).map_err(|error| error.to_string())?;
         let host = host();
         let node = node(&conf, name, &host)?;
-        let auth = auth(&conf, &own)?;
+        let auth = Auth::configured(&conf, &own)?;
         let spool = expand(conf.text("SlurmdSpoolDir").unwrap_or("/var/spool/slurmd"), &node);
-        let user = conf.text("SlurmUser").expect("it has a default").to_owned();
-        let slurm_user = uid(&user)
-            .ok_or_else(|| format!("SlurmUser={user} is unknown; next: getent passwd {user}"))?;
+        let slurm_user = uid_of(&conf, "SlurmUser")?;
         Ok(Setup { conf, auth, node, host, spool: spool.into(), slurm_user })
     }
 
@@ -112,26 +108,6 @@ fn node(conf: &Conf, name: Option<&str>, host: &str) -> Result<Node, String> {
     found.cloned().ok_or_else(|| {
         format!("this host, {host}, is no node of {file}; next: add it there, or say -N NAME")
     })
-}
-
-/// The configured scheme; what cannot work is an error, never another scheme.
-fn auth(conf: &Conf, own: &Own) -> Result<Auth, String> {
-    if let Some(path) = &own.auth_key_file {
-        let key = Key::load(path, system_clock()).map_err(|error| error.to_string())?;
-        return Ok(Auth::Key(key));
-    }
-    let kind = conf.text("AuthType").expect("it has a default");
-    if kind != "auth/munge" {
-        return Err(format!("AuthType={kind} is not supported; next: set auth/munge"));
-    }
-    let info =
-        Info::parse(conf.text("AuthInfo").unwrap_or("")).map_err(|error| error.to_string())?;
-    Munge::load(info).map(Auth::Munge).map_err(|error| error.to_string())
-}
-
-/// The uid of a name: a number stands for itself.
-pub fn uid(name: &str) -> Option<u32> {
-    name.parse().ok().or_else(|| Some(User::from_name(name).ok()??.uid.as_raw()))
 }
 
 /// Seconds since 1970.

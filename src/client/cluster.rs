@@ -208,7 +208,9 @@ impl Cluster {
             LinkError::Auth(error) => {
                 Failure { next: None, ..broken(local::AUTH, &error.to_string()) }
             }
-            LinkError::Wire(error) => broken(local::RECEIVE, &error.to_string()),
+            error @ (LinkError::Wire(_) | LinkError::Stranger(_)) => {
+                broken(local::RECEIVE, &error.to_string())
+            }
         }
     }
 }

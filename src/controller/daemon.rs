@@ -28,10 +28,8 @@ use crate::controller::metrics;
 use crate::controller::sched;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
-use crate::controller::users;
 use crate::slurm::auth::Auth;
-use crate::slurm::auth::key::{Key, system_clock};
-use crate::slurm::auth::munge::{Info, Munge};
+use crate::slurm::auth::configured::uid_of;
 use crate::slurm::conf::Conf;
 use crate::slurm::conf::own::{Mode, Own};
 use std::ffi::OsString;
@@ -152,7 +150,7 @@ fn serving(
     waiting: Waiting,
 ) -> Result<u8, String> {
     note_ignored(&site.conf);
-    let auth = Arc::new(auth(&site.conf, &site.own)?);
+    let auth = Arc::new(Auth::configured(&site.conf, &site.own)?);
     if site.own.mode(site.conf.controllers.len()) == Mode::Shared {
         return several::serving(args, site, pid_file, waiting, auth);
     }
@@ -318,27 +316,7 @@ fn host(conf: &Conf, named: Option<&str>) -> Result<Host, String> {
             "this host, {short}, is no SlurmctldHost of {file}; next: add it, or start it there"
         )
     })?;
-    let user = |parameter: &str| {
-        let name = conf.text(parameter).expect("it has a default");
-        users::uid(name)
-            .map_err(|error| format!("{parameter}={name}: {error}; next: getent passwd {name}"))
-    };
-    let (slurm_user, slurmd_user) = (user("SlurmUser")?, user("SlurmdUser")?);
+    let (slurm_user, slurmd_user) = (uid_of(conf, "SlurmUser")?, uid_of(conf, "SlurmdUser")?);
     let index = u16::try_from(index).map_err(|_| "too many SlurmctldHost lines".to_owned())?;
     Ok(Host { name: short, index, started: now(), slurm_user, slurmd_user })
-}
-
-/// The configured scheme; what cannot work is an error, never another scheme.
-fn auth(conf: &Conf, own: &Own) -> Result<Auth, String> {
-    if let Some(path) = &own.auth_key_file {
-        let key = Key::load(path, system_clock()).map_err(|error| error.to_string())?;
-        return Ok(Auth::Key(key));
-    }
-    let kind = conf.text("AuthType").expect("it has a default");
-    if kind != "auth/munge" {
-        return Err(format!("AuthType={kind} is not supported; next: set auth/munge"));
-    }
-    let info =
-        Info::parse(conf.text("AuthInfo").unwrap_or("")).map_err(|error| error.to_string())?;
-    Munge::load(info).map(Auth::Munge).map_err(|error| error.to_string())
 }

@@ -6,6 +6,7 @@
 //! that one of them does is seen by another ([`Job::spec`] is never changed in place).
 
 use crate::controller::entry::{self, EntryError};
+use crate::controller::heap;
 use crate::controller::job::{JOBS, Job};
 use crate::controller::state::{State, StateError, none_of_ours};
 use crate::slurm::wire::tables::JobDesc;
@@ -17,6 +18,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Entries that are decoded by one thread in one go.
 const CHUNK: usize = 2048;
+/// From so many chunks on the memory for them is worth a thought.
+const MANY: usize = 16;
 /// Threads that decode: more than this, and putting together takes longer.
 const THREADS_MAX: usize = 8;
 /// Different requests that are remembered; past this, all are forgotten.
@@ -41,6 +44,7 @@ pub fn jobs(view: &View, state: &mut State) -> Result<(), StateError> {
         }
         return Ok(());
     }
+    let _large = (chunks.len() >= MANY).then(heap::Large::begin);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, threads) = (AtomicUsize::new(0), cores.min(chunks.len()).min(THREADS_MAX));
     std::thread::scope(|scope| {
@@ -59,7 +63,11 @@ fn decode_all(chunks: &[&[Pair<'_>]], next: &AtomicUsize, done: &Sender<Part>) {
     loop {
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(chunk) = chunks.get(at) else { return };
-        let jobs = chunk.iter().map(|pair| decode(&mut requests, pair)).collect();
+        let jobs: Result<Vec<_>, _> =
+            chunk.iter().map(|pair| decode(&mut requests, pair)).collect();
+        if let (true, Some(last)) = (chunks.len() >= MANY, jobs.iter().flatten().next_back()) {
+            heap::huge_pages_at(Arc::as_ptr(last).addr());
+        }
         // Nobody listens any more where one before this could not be read.
         if done.send((at, jobs)).is_err() {
             return;

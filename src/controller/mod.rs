@@ -21,6 +21,7 @@ pub mod core;
 pub mod daemon;
 pub mod entry;
 mod flow;
+mod heap;
 pub mod home;
 mod inform;
 pub mod job;

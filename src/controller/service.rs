@@ -255,7 +255,13 @@ impl Service {
 
     /// Whether a message that only agents send may come from there.
     fn is_agent(&self, who: Identity) -> bool {
-        self.is_admin(who) || who.uid == self.host.slurmd_user
+        self.is_agents(who.uid)
+    }
+
+    /// Whether an agent may be run by that user.
+    #[must_use]
+    pub fn is_agents(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.host.slurm_user || uid == self.host.slurmd_user
     }
 
     /// Who asks, with what the system knows of him.

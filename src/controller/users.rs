@@ -19,18 +19,6 @@ pub struct Account {
     pub gecos: String,
 }
 
-/// The uid of `name`: a number stands for itself.
-///
-/// # Errors
-/// `NotFound`, and those of the system.
-pub fn uid(name: &str) -> io::Result<u32> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
-    }
-    let found = User::from_name(name)?.ok_or(io::ErrorKind::NotFound)?;
-    Ok(found.uid.as_raw())
-}
-
 /// The user of that id; `None` where there is none.
 ///
 /// # Errors
@@ -65,10 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_found_by_name_and_by_number() {
-        assert_eq!(uid("root").unwrap(), 0);
-        assert_eq!(uid("12").unwrap(), 12);
-        assert!(uid("no such user").is_err());
+    fn users_are_found_by_number_with_their_groups() {
         assert_eq!(account(0).unwrap().unwrap().name, "root");
         assert_eq!(account(3_999_999_999).unwrap(), None);
         assert_eq!(groups("root", 0).unwrap()[0], (0, "root".to_owned()));

@@ -41,6 +41,9 @@ pub enum LinkError {
     /// The credential cannot be made, or the answer's is not genuine.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The answer is genuine, and of somebody who is not to answer.
+    #[error("uid {0} answers, who may not; next: see who listens on that port there")]
+    Stranger(u32),
     /// The answer cannot be read.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -57,10 +60,29 @@ pub fn call(
     to: To,
     times: Times,
 ) -> Result<Message, LinkError> {
+    ask(auth, (host, port), message, to, times, |_| true)
+}
+
+/// The same, of somebody who answers only as a user for whom `may` says so: others who hold the
+/// port are not heard.
+///
+/// # Errors
+/// [`LinkError`].
+pub fn ask(
+    auth: &Auth,
+    (host, port): (&str, u16),
+    message: &Message,
+    to: To,
+    times: Times,
+    may: impl FnOnce(u32) -> bool,
+) -> Result<Message, LinkError> {
     let (mut stream, nonce) = send(auth, (host, port), message, to, times)?;
     let until = Instant::now() + times.answer;
     let received = receive(&mut stream, auth, Role::Reply(nonce), until)?;
-    Ok(received.message)
+    match received.from.uid {
+        uid if may(uid) => Ok(received.message),
+        uid => Err(LinkError::Stranger(uid)),
+    }
 }
 
 /// Says something that nobody answers.
@@ -245,13 +267,21 @@ mod tests {
             assert_eq!(asked.message, Message::Ping);
             reply(&mut stream, &ours_too, &asked, &Message::code(7)).unwrap();
             let (mut stream, _) = listener.accept().unwrap();
-            accept(&mut stream, &ours_too, times()).map(drop).unwrap_err()
+            let error = accept(&mut stream, &ours_too, times()).map(drop).unwrap_err();
+            drop(stream);
+            let (mut stream, _) = listener.accept().unwrap();
+            let asked = accept(&mut stream, &ours_too, times()).unwrap();
+            reply(&mut stream, &ours_too, &asked, &Message::code(7)).unwrap();
+            error
         });
+        let own = rustix::process::geteuid().as_raw();
         let address = ("127.0.0.1", port);
         let answer = call(&ours, address, &Message::Ping, To::Anybody, times()).unwrap();
         assert_eq!(answer, Message::code(7));
         let refused = call(&strange, address, &Message::Ping, To::Anybody, times());
         assert!(matches!(refused, Err(LinkError::Broken(_))), "{refused:?}");
+        let stranger = ask(&ours, address, &Message::Ping, To::Anybody, times(), |uid| uid != own);
+        assert!(matches!(stranger, Err(LinkError::Stranger(uid)) if uid == own), "{stranger:?}");
         assert!(matches!(server.join().unwrap(), LinkError::Auth(_)));
         let nobody = call(&ours, address, &Message::code(rc::OK), To::Anybody, times());
         assert!(matches!(nobody, Err(LinkError::Connect(..))), "{nobody:?}");

@@ -10,6 +10,7 @@ use statedir::slurm::wire::{Message, Text};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Who holds the key.
 pub struct Client {
@@ -31,9 +32,29 @@ impl Client {
     /// Submits a job with a script that is unlike every other.
     pub fn submit(&self, to: &Controller) -> Option<Told> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let script = format!("#!/bin/sh\n# {number}\n{}\n", "x".repeat(2000));
-        let job = held_job("durable", &script, vec!["PATH=/usr/bin:/bin".into()]);
-        match self.ask(to, &Message::Submit(Box::new(job)))? {
+        self.submit_script(to, format!("#!/bin/sh\n# {number}\n{}\n", "x".repeat(2000)))
+    }
+
+    /// Submits a job with that script; `None`: it was put off, or nobody answered in time.
+    pub fn submit_script(&self, to: &Controller, script: String) -> Option<Told> {
+        self.submit_within(to, script, Times::default())
+    }
+
+    /// The same, with a minute for the answer.
+    #[allow(dead_code, reason = "every test binary uses a part of it")]
+    pub fn submit_patiently(&self, to: &Controller, script: String) -> Option<Told> {
+        let times = Times { answer: Duration::from_secs(60), ..Times::default() };
+        self.submit_within(to, script, times)
+    }
+
+    fn submit_within(&self, to: &Controller, script: String, times: Times) -> Option<Told> {
+        let message = Message::Submit(Box::new(held_job(
+            "durable",
+            &script,
+            vec!["PATH=/usr/bin:/bin".into()],
+        )));
+        let address = ("127.0.0.1", to.port);
+        match call(&self.auth, address, &message, To::Anybody, times).ok()? {
             Message::Submitted(told) => Some(Told { id: told.job_id, script }),
             // Not done: again.
             Message::ReturnCode(code) if code.return_code == 11 => None,

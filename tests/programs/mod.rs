@@ -38,6 +38,12 @@ pub fn file(path: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
+/// Something that no package brings is not possible here: a test is skipped.
+#[allow(dead_code, reason = "most suites need programs only")]
+pub fn cannot(what: &str) {
+    report(what);
+}
+
 /// Whether this is root; if not, `test` is to be skipped, which has been reported.
 ///
 /// # Panics

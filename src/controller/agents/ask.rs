@@ -8,7 +8,7 @@ use crate::controller::core::{Command, agents, known};
 use crate::controller::service::now;
 use crate::slurm::auth::To;
 use crate::slurm::conf::{Conf, Node};
-use crate::slurm::link::{LinkError, Times, call, tell};
+use crate::slurm::link::{self, LinkError, Times, tell};
 use crate::slurm::wire::Message;
 use crate::slurm::wire::constants::node;
 use std::sync::Arc;
@@ -58,7 +58,8 @@ impl Agents {
             if !service.still_reigns() {
                 return None;
             }
-            Some(call(service.auth(), (&address, port), &message, To::Anybody, times))
+            let may = |uid| service.is_agents(uid);
+            Some(link::ask(service.auth(), (&address, port), &message, To::Anybody, times, may))
         });
         let answered = answered.await.expect("a question does not panic");
         drop(place);
@@ -70,6 +71,9 @@ impl Agents {
             }
             Err(error) => {
                 tracing::debug!("node {}, message {kind}: {error}", of.name);
+                if let LinkError::Stranger(_) = error {
+                    tracing::error!("node {} is not heard: {error}", of.name);
+                }
                 if matches!(error, LinkError::Auth(_) | LinkError::Wire(_)) {
                     tracing::error!("node {} answers message {kind}: {error}", of.name);
                     self.service.pulse().heard(&of.name, asked - 1);

@@ -18,6 +18,7 @@ use crate::slurm::wire::Text;
 use crate::slurm::wire::constants::node;
 use crate::slurm::wire::{Message, Unset};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -100,10 +101,54 @@ fn question(round: Round, sight: Sight) -> Question {
     }
 }
 
+/// Nodes whose health is checked in a second, at least, where checks are spread.
+const CHECKS_LEAST: usize = 10;
+
+/// Whether health checks are spread over HealthCheckInterval.
+fn is_spread(conf: &Conf) -> bool {
+    let states = conf.text("HealthCheckNodeState").unwrap_or("ANY");
+    states.split(',').any(|state| state.trim().eq_ignore_ascii_case("CYCLE"))
+}
+
+/// Whose health is checked when: all nodes once in each interval, at once or spread over it.
+struct Checks {
+    /// When this interval began.
+    began: i64,
+    /// The next node; beyond the last: all have been checked.
+    next: usize,
+    /// When some were checked last.
+    last: i64,
+}
+
+impl Checks {
+    fn begin(now: i64) -> Checks {
+        Checks { began: now, next: usize::MAX, last: now }
+    }
+
+    /// Places of the nodes to check now. As Slurm: spread, twice as many in a second as it takes, so
+    /// that a second that was missed does not matter.
+    fn due(&mut self, now: i64, interval: i64, nodes: usize, spread: bool) -> Range<usize> {
+        if self.next >= nodes {
+            if now < self.began + interval {
+                return 0..0;
+            }
+            (self.began, self.next) = (now, 0);
+        } else if now <= self.last {
+            return 0..0;
+        }
+        self.last = now;
+        let seconds = usize::try_from(interval).unwrap_or(1).max(1);
+        let some = if spread { (2 * nodes / seconds).max(CHECKS_LEAST) } else { nodes };
+        let from = self.next;
+        self.next = (from + some).min(nodes);
+        from..self.next
+    }
+}
+
 /// Round after round.
 pub async fn pings(agents: Arc<Agents>) {
     let began = now();
-    let (mut before, mut count, mut checked) = (0, 0, began);
+    let (mut before, mut count, mut checks) = (0, 0, Checks::begin(began));
     loop {
         let (conf, state) = agents.service.durable();
         let round = Round { now: now(), before, timeout: timeout(&conf) };
@@ -112,9 +157,9 @@ pub async fn pings(agents: Arc<Agents>) {
             (before, count) = (round.now, count + 1);
         }
         let interval = i64::try_from(conf.number("HealthCheckInterval")).unwrap_or(0);
-        if interval > 0 && now() >= checked + interval {
-            checked = now();
-            agents.check_health(&conf, &state).await;
+        if interval > 0 {
+            let due = checks.due(now(), interval, conf.nodes.len(), is_spread(&conf));
+            agents.check_health(&conf, &state, due).await;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -177,7 +222,7 @@ impl Agents {
 
     /// Health checks of all nodes in the states of HealthCheckNodeState. What they find is for the
     /// program to say: agents only log it.
-    async fn check_health(self: &Arc<Self>, conf: &Arc<Conf>, state: &State) {
+    async fn check_health(self: &Arc<Self>, conf: &Arc<Conf>, state: &State, due: Range<usize>) {
         if conf.text("HealthCheckProgram").is_none() {
             return;
         }
@@ -185,7 +230,7 @@ impl Agents {
         let wanted = |name: &str| states.split(',').any(|state| state.trim() == name);
         let any = wanted("ANY") || states.trim() == "CYCLE";
         let mut asking = JoinSet::new();
-        for of in &conf.nodes {
+        for of in &conf.nodes[due] {
             let record = known(state, of);
             let base = record.state & node::BASE;
             if base == node::FUTURE || record.state & node::NO_RESPOND != 0 {
@@ -276,12 +321,34 @@ pub async fn clock(agents: Arc<Agents>) {
 
 #[cfg(test)]
 mod tests {
-    use super::sent_at;
+    use super::{Checks, sent_at};
+    use std::ops::Range;
 
     #[test]
     fn ends_of_before_the_start_and_of_its_second_are_asked_for_at_once() {
         let began = 100;
         assert_eq!([99, 100].map(|end| sent_at(end, began, 105)), [0, 0]);
         assert_eq!(sent_at(101, began, 105), 105, "it was sent by this controller");
+    }
+
+    /// Which nodes are checked in which second.
+    fn checks(nodes: usize, interval: i64, spread: bool, seconds: i64) -> Vec<(i64, Range<usize>)> {
+        let mut checks = Checks::begin(0);
+        // Twice a second, as the loop looks.
+        let looks = (0..2 * seconds).map(|half| half / 2);
+        let due = looks.map(|now| (now, checks.due(now, interval, nodes, spread)));
+        due.filter(|(_, due)| !due.is_empty()).collect()
+    }
+
+    #[test]
+    fn health_checks_come_once_in_an_interval_at_once_or_spread() {
+        assert_eq!(checks(25, 10, false, 30), [(10, 0..25), (20, 0..25)]);
+        let spread = checks(25, 10, true, 24);
+        let once = [0..10, 10..20, 20..25];
+        let wanted = [(10, 0), (11, 1), (12, 2), (20, 0), (21, 1), (22, 2)];
+        assert_eq!(spread, wanted.map(|(now, at)| (now, once[at].clone())));
+        let many = checks(1000, 100, true, 199);
+        assert!(many.iter().all(|(_, due)| due.len() == 20), "{many:?}");
+        assert_eq!(many.len(), 50, "done within half of the interval");
     }
 }

@@ -12,6 +12,7 @@
 //! - A reply is believed only if it is for who asked: munge restricts it to the caller's uid, the
 //!   key scheme binds it to the request's nonce.
 
+pub mod configured;
 mod error;
 mod hash;
 pub mod key;
