@@ -181,8 +181,9 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// One step: `STOP N`, `-bCONT N` (the script), `OPTIONS` of sbatch (one node, where nodes are named and their number is not), `suspend N`, `resume N`, `ends N`, `starts N`, where N counts
-    /// the scenario's jobs from 1.
+    /// One step: `STOP N`, `-bCONT N` (the script), `OPTIONS` of sbatch (one node, where nodes are
+    /// named and their number is not), `suspend N`, `resume N`, `ends N`, `starts N`, where N
+    /// counts the scenario's jobs from 1.
     fn step(&mut self, step: &str) {
         let controller = &self.lab.controller;
         let (verb, at) = step.split_once(' ').unwrap_or((step, ""));
@@ -266,8 +267,8 @@ impl Stage<'_> {
         std::fs::write(self.ends.join(at.to_string()), "").unwrap();
     }
 
-    /// All jobs end by themselves: under Slurm's own controller a node may stay COMPLETING for minutes
-    /// when several jobs on it are cancelled. Those that wait are cancelled first.
+    /// All jobs end by themselves: under Slurm's own controller a node may stay COMPLETING for
+    /// minutes when several jobs on it are cancelled. Those that wait are cancelled first.
     fn end(self) {
         let controller = &self.lab.controller;
         let state = |id: &String| field(controller, id, "JobState");
@@ -302,7 +303,8 @@ impl Stage<'_> {
     }
 }
 
-/// Whether ours and theirs show the same after each step of each scenario; how many steps there were.
+/// Whether ours and theirs show the same after each step of each scenario; how many steps there
+/// were.
 fn scenarios(ours: &Lab, theirs: &Lab, all: &[&str]) -> usize {
     let (mut wrong, mut steps) = (Vec::new(), 0);
     for (at, scenario) in all.iter().enumerate() {

@@ -102,7 +102,8 @@ pub enum Command {
     Silent { nodes: Vec<String>, down: bool },
     /// An agent has answered a launch, with Slurm's code; `None`: it could not be reached.
     Launched { job: u32, launch: u32, node: Text, code: Option<u32> },
-    /// Agents have answered a signal that stops a job or lets it go on; `taken`: one has passed it on.
+    /// Agents have answered a signal that stops a job or lets it go on; `taken`: one has passed it
+    /// on.
     Signalled { job: u32, signal: u16, taken: bool },
     /// A batch script has ended.
     BatchDone { done: Box<BatchDone> },

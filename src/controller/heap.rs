@@ -15,8 +15,8 @@ use std::os::raw::c_int;
 const HEAP: c_int = 64 << 20;
 /// glibc's own value, in bytes.
 const USUAL: c_int = 128 << 10;
-/// Blocks from this size on are mappings of their own. (Saying anything of these values ends glibc's
-/// own way of finding it, which arrives at what was freed last.)
+/// Blocks from this size on are mappings of their own. (Saying anything of these values ends
+/// glibc's own way of finding it, which arrives at what was freed last.)
 const MAPPED: c_int = 1 << 20;
 /// What is free at the top of a heap beyond this goes back to the system.
 const TRIM: c_int = 2 << 20;

@@ -38,8 +38,8 @@ record! {
 
     /// What became of a job. `priority` is 0 for a job that is held, not set where the scheduler
     /// computes it, and otherwise what an administrator wants. `dependency` is what the job still
-    /// waits for, as it is printed; what was asked for stays in the request. `launched` is when it was
-    /// started last.
+    /// waits for, as it is printed; what was asked for stays in the request. `launched` is when it
+    /// was started last.
     Course {
         array_job_id: u32;
         array_task_id: u32;

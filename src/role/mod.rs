@@ -1,10 +1,10 @@
-//! Who may write a shared directory: the register, what makes an [`Authority`] of it, and when
-//! somebody tries.
+//! Who may write a shared directory: the register, what makes an
+//! [`Authority`](crate::base::Authority) of it, and when somebody tries.
 //!
 //! - [`Register`]: one host's door to the register in the directory. [`Register::make`] makes it
 //!   for a store that becomes a shared one, [`Register::join`] says that this host sees it,
 //!   [`Register::claim`] makes this host the primary of the next epoch.
-//! - [`Reigning`]: the [`Authority`] that a claim gives, for `Store::open`.
+//! - [`Reigning`]: the [`Authority`](crate::base::Authority) that a claim gives, for `Store::open`.
 //! - [`Heart`]: the primary's heartbeat in the directory, with which it admits other hosts.
 //! - [`rules`]: every decision about these, pure.
 //! - [`takeover`]: when to claim, to cede, to stand by; pure, too.

@@ -74,10 +74,10 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
             socket(at)
         )
     };
-    for at in 0..2 {
-        let folder = clients.dir.join(NAMES[at]);
+    for (at, name) in NAMES.iter().enumerate() {
+        let folder = clients.dir.join(name);
         std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("slurm.conf"), text(at, NAMES[at])).unwrap();
+        std::fs::write(folder.join("slurm.conf"), text(at, name)).unwrap();
     }
     std::fs::write(clients.conf(), text(0, "clients")).unwrap();
     clients.init();

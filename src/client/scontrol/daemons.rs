@@ -25,8 +25,8 @@ fn shown(name: &str) -> String {
     name.to_owned()
 }
 
-/// Asks every controller, and tells which answer: as Slurm does, but called by what they are, not by
-/// their place. Where nobody says that he is in charge, by their place. The exit code is 1 where
+/// Asks every controller, and tells which answer: as Slurm does, but called by what they are, not
+/// by their place. Where nobody says that he is in charge, by their place. The exit code is 1 where
 /// none answers.
 pub fn ping_all(desk: &Desk<'_>) -> (String, u8) {
     let controllers = &desk.cluster.conf.controllers;

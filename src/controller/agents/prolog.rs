@@ -2,8 +2,8 @@
 //! or a flag that implies it.
 //!
 //! A slurmd with that flag runs no prolog by itself: it keeps a launch waiting until this message
-//! has come, and refuses it after twice MessageTimeout. How a prolog ended is told apart (6018), and
-//! where it failed as after any other launch: 5023, and a registration with status 4022.
+//! has come, and refuses it after twice MessageTimeout. How a prolog ended is told apart (6018),
+//! and where it failed as after any other launch: 5023, and a registration with status 4022.
 //!
 //! Invariant: the batch host is asked first, and where nobody is reached there, nobody knows of it.
 

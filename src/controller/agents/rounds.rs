@@ -125,8 +125,8 @@ impl Checks {
         Checks { began: now, next: usize::MAX, last: now }
     }
 
-    /// Places of the nodes to check now. As Slurm: spread, twice as many in a second as it takes, so
-    /// that a second that was missed does not matter.
+    /// Places of the nodes to check now. As Slurm: spread, twice as many in a second as it takes,
+    /// so that a second that was missed does not matter.
     fn due(&mut self, now: i64, interval: i64, nodes: usize, spread: bool) -> Range<usize> {
         if self.next >= nodes {
             if now < self.began + interval {

@@ -1,9 +1,9 @@
-//! `--deadline`: a time by which a job has to be over. One that could start, but would not be over by
-//! then, ends as DEADLINE; one that starts gets no more time than until then.
+//! `--deadline`: a time by which a job has to be over. One that could start, but would not be over
+//! by then, ends as DEADLINE; one that starts gets no more time than until then.
 //!
-//! As in Slurm: what counts is the least time that the job needs (`--time-min`), or its time limit; a
-//! job with neither is given a least time of a minute when it is submitted. A job that is held, or
-//! waits for others, is left alone.
+//! As in Slurm: what counts is the least time that the job needs (`--time-min`), or its time limit;
+//! a job with neither is given a least time of a minute when it is submitted. A job that is held,
+//! or waits for others, is left alone.
 //!
 //! Invariant: `late` and `next` agree: a job is late from `next` on, and not before.
 

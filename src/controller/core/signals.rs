@@ -1,5 +1,5 @@
-//! Jobs that are told to stop or to go on by a signal: SIGNALING until the agents have answered, and
-//! STOPPED from when one of them has passed SIGSTOP on until one has passed SIGCONT on.
+//! Jobs that are told to stop or to go on by a signal: SIGNALING until the agents have answered,
+//! and STOPPED from when one of them has passed SIGSTOP on until one has passed SIGCONT on.
 //!
 //! As in Slurm a second such signal is refused while the first one is on its way, and a job that is
 //! stopped so keeps its cores and its time runs on: that is what `scontrol suspend` is for.

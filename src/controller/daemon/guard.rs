@@ -220,9 +220,10 @@ impl Guard {
             }
             // What it said last is heard before its end counts.
             if (!speaks || ward.hung)
-                && let Some(status) = child.try_wait()? {
-                    return Ok((status, asked));
-                }
+                && let Some(status) = child.try_wait()?
+            {
+                return Ok((status, asked));
+            }
         }
     }
 

@@ -5,8 +5,8 @@
 //! CPUs left over, before several nodes. Where that fails, nodes that offer the least are left out,
 //! one size after the other.
 //!
-//! Where that fails, too, the largest are taken: Slurm, which leaves it at that, lets a job wait for
-//! nodes to become fewer.
+//! Where that fails, too, the largest are taken: Slurm, which leaves it at that, lets a job wait
+//! for nodes to become fewer.
 //!
 //! Invariants: what is chosen has the nodes and the CPUs that the job needs, and every node that it
 //! requires; nodes that are to follow each other do, unless the least loaded ones are wanted; what

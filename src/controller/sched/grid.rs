@@ -1,7 +1,7 @@
 //! What is free on each node.
 //!
-//! A job that is stopped for a while has memory, but no cores: others may get them, and when it goes
-//! on, cores may have two jobs, as they have where jobs share them.
+//! A job that is stopped for a while has memory, but no cores: others may get them, and when it
+//! goes on, cores may have two jobs, as they have where jobs share them.
 //!
 //! Invariants: a core is free if no job has it; a node whose state takes no work gives nothing,
 //! whatever is free on it; what was taken is given back as it was, however many jobs a core has.

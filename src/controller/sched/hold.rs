@@ -83,8 +83,8 @@ impl Times {
         self.sorted = false;
     }
 
-    /// The earliest time at which `fits` finds what a job takes in what is free for so many seconds;
-    /// it is held from then on.
+    /// The earliest time at which `fits` finds what a job takes in what is free for so many
+    /// seconds; it is held from then on.
     pub fn hold(
         &mut self,
         layout: &Layout,

@@ -1,6 +1,6 @@
 //! What the scheduler knows of a cluster before any job: nodes by their place in slurm.conf, and
-//! partitions as queues with their members. It changes with slurm.conf and with partitions only, but
-//! for `by_user`.
+//! partitions as queues with their members. It changes with slurm.conf and with partitions only,
+//! but for `by_user`.
 //!
 //! Invariant: places count as [`Conf::nodes`] does, everywhere in the scheduler.
 

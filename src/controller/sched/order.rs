@@ -6,8 +6,8 @@
 //! | `priority/multifactor` | age, size, partition and resources by their weights, site factor, nice |
 //!
 //! A priority that somebody set stays; 0 is held. Fair share, associations and qualities of service
-//! add nothing: there is no data of them here. Of PriorityFlags these have an effect: ACCRUE_ALWAYS,
-//! SMALL_RELATIVE_TO_TIME, NO_NORMAL_PART, NO_NORMAL_TRES, NO_NORMAL_ALL.
+//! add nothing: there is no data of them here. Of PriorityFlags these have an effect:
+//! ACCRUE_ALWAYS, SMALL_RELATIVE_TO_TIME, NO_NORMAL_PART, NO_NORMAL_TRES, NO_NORMAL_ALL.
 
 use crate::controller::job::Job;
 use crate::controller::sched::layout::Layout;

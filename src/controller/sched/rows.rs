@@ -1,9 +1,10 @@
-//! What jobs that share find beside others: cores that are idle first, then those that jobs of other
-//! tiers have, then those that jobs of their own partition have, row by row.
+//! What jobs that share find beside others: cores that are idle first, then those that jobs of
+//! other tiers have, then those that jobs of their own partition have, row by row.
 //!
 //! As Slurm's cons_tres: a partition with OverSubscribe=YES:n or FORCE:n has n rows; in one row no
-//! core has two jobs; the fullest row that a job fits into takes it. With select/linear a node has up
-//! to n jobs: nodes with the fewest first, and all of them those of a job like it, if there is one.
+//! core has two jobs; the fullest row that a job fits into takes it. With select/linear a node has
+//! up to n jobs: nodes with the fewest first, and all of them those of a job like it, if there is
+//! one.
 //!
 //! Invariant: what a view shows as free, `core::start` accepts.
 
@@ -126,8 +127,8 @@ fn in_rows(layout: &Layout, queue: usize, grid: &Grid) -> Vec<View> {
 }
 
 /// Jobs in as few rows as come of putting each into the first that it fits into. Cores that have as
-/// many jobs as there may be are full, whatever rows say: a job that went on after it was stopped may
-/// fit into none.
+/// many jobs as there may be are full, whatever rows say: a job that went on after it was stopped
+/// may fit into none.
 fn packed(layout: &Layout, jobs: &[&Taken], most: usize) -> (Vec<Row>, Row) {
     let mut found: Vec<Row> = Vec::new();
     for job in jobs {
