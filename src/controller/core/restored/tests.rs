@@ -1,3 +1,5 @@
+//! What a restored store does of jobs that nodes still run, and of those they do not.
+
 use super::*;
 use crate::controller::core::{Command, Effect, apply};
 use crate::controller::job::{Share, TaskRun, unbegun};
