@@ -37,7 +37,12 @@ fn pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_go
     };
     let rounds = number("STATEDIR_FAILOVER_ROUNDS", 1);
     lab.fill(number("STATEDIR_FAILOVER_PENDING", 0));
-    let kinds = stream::KINDS.repeat(rounds);
+    let mut kinds = Vec::new();
+    for round in 0..rounds {
+        // Each round begins at the other one.
+        kinds.extend((round > 0).then_some(stream::Kind::Takeover));
+        kinds.extend(stream::KINDS);
+    }
     stream::play(&mut lab, &kinds);
 }
 

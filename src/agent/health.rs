@@ -29,7 +29,7 @@ const REASON_MAX: usize = 256;
 /// One check at a time.
 static RUNNING: Mutex<()> = Mutex::new(());
 
-/// Checks the node; why it is not healthy.
+/// Checks the node; why it is to be drained. With `HealthDrain=no` it is logged, as Slurm does.
 pub fn check(setup: &Setup) -> Option<String> {
     let program = setup.conf.text("HealthCheckProgram")?;
     if setup.conf.number("HealthCheckInterval") == 0 {
@@ -50,7 +50,7 @@ pub fn check(setup: &Setup) -> Option<String> {
     if let Some(reason) = &reason {
         error!("{program} says that this node is not healthy: {reason}");
     }
-    reason
+    reason.filter(|_| setup.health_drain)
 }
 
 fn reason(done: &Done) -> Option<String> {

@@ -32,6 +32,8 @@ pub struct Setup {
     pub spool: PathBuf,
     /// SlurmUser.
     pub slurm_user: u32,
+    /// Whether a health check that fails drains this node.
+    pub health_drain: bool,
 }
 
 /// The slurm.conf to read: the named one, else $SLURM_CONF, else the usual one.
@@ -57,10 +59,11 @@ impl Setup {
         let own = Own::load_beside(path).map_err(|error| error.to_string())?;
         let host = host();
         let node = node(&conf, name, &host)?;
+        let health_drain = own.health_drain;
         let auth = Auth::configured(&conf, &own)?;
         let spool = expand(conf.text("SlurmdSpoolDir").unwrap_or("/var/spool/slurmd"), &node);
         let slurm_user = uid_of(&conf, "SlurmUser")?;
-        Ok(Setup { conf, auth, node, host, spool: spool.into(), slurm_user })
+        Ok(Setup { conf, auth, node, host, spool: spool.into(), slurm_user, health_drain })
     }
 
     /// A path of slurm.conf, with `%h` and `%n` replaced.

@@ -40,6 +40,8 @@ pub(crate) struct Bell {
     bell: Condvar,
     asleep: AtomicBool,
     activity: AtomicBool,
+    /// The thread that lets copiers see groups, awake as long as the keeper is.
+    stamper: OnceLock<Thread>,
 }
 
 impl Bell {
@@ -62,6 +64,13 @@ impl Bell {
         let outcome = self.bell.wait_timeout_while(rung, timeout, |rung| !*rung);
         let (mut rung, _) = outcome.expect("no panic under this lock");
         *rung = false;
+        drop(rung);
+        self.wake_stamper();
+    }
+
+    fn wake_stamper(&self) {
+        // Without threads nobody sleeps.
+        self.stamper.get().map(Thread::unpark);
     }
 }
 
@@ -105,6 +114,7 @@ pub(crate) fn start(
     };
     let (applier, flusher, keeper, pruner) =
         (Arc::clone(inner), Arc::clone(inner), Arc::clone(inner), Arc::clone(inner));
+    let stamper = Arc::clone(inner);
     let mut threads = vec![
         // Apart from the applier: a saver may wait for a link.
         spawn(
@@ -121,6 +131,7 @@ pub(crate) fn start(
         spawn("applier", Box::new(move || apply_loop(&applier)))?,
         spawn("flusher", Box::new(move || flush_loop(&flusher)))?,
         spawn("keeper", Box::new(move || keeper_loop(&keeper)))?,
+        spawn("stamper", Box::new(move || stamp_loop(&stamper)))?,
         spawn("checkpoint", Box::new(move || checkpoint_loop(&pruner)))?,
     ];
     if let Some(gate) = gate {
@@ -174,12 +185,10 @@ fn keeper_loop(inner: &Inner) {
         } else {
             failing = false;
         }
-        let wait = match (inner.stamp(last_activity.elapsed() >= STAMP), inner.published(), failing)
-        {
-            (false, ..) => STAMP,
-            (true, false, _) => IDLE,
-            (true, true, true) => RETRY,
-            (true, true, false) => {
+        let wait = match (inner.published(), failing) {
+            (false, _) => IDLE,
+            (true, true) => RETRY,
+            (true, false) => {
                 inner.bell.asleep.store(true, Ordering::Release);
                 // A group committed before the word was set has left its mark.
                 if inner.bell.activity.load(Ordering::Acquire) { IDLE } else { PRUNE }
@@ -187,6 +196,25 @@ fn keeper_loop(inner: &Inner) {
         };
         inner.bell.wait(wait);
         inner.bell.asleep.store(false, Ordering::Release);
+    }
+    inner.bell.wake_stamper();
+}
+
+/// Lets copiers see groups soon, whatever the keeper has to wait for meanwhile: a watermark is
+/// flushed and a segment written in tens of milliseconds on a busy disk, and a copier that looks
+/// twice in that time would take the second look for the first.
+fn stamp_loop(inner: &Inner) {
+    inner.bell.stamper.get_or_init(thread::current);
+    let mut last = inner.commit_lsn();
+    while !inner.closing.load(Ordering::Acquire) {
+        let lsn = inner.commit_lsn();
+        let idle = lsn == last;
+        last = lsn;
+        if inner.stamp(idle) && inner.bell.asleep.load(Ordering::Acquire) {
+            thread::park();
+        } else {
+            thread::park_timeout(STAMP);
+        }
     }
 }
 

@@ -58,6 +58,18 @@ fn a_check_that_fails_drains_the_node_and_a_later_success_changes_nothing() {
     }
 }
 
+/// As Slurm's own does.
+#[test]
+fn without_health_drain_a_check_that_fails_is_only_logged() {
+    let test = "without_health_drain_a_check_that_fails_is_only_logged";
+    let Some(lab) = lab(test) else { return };
+    std::fs::write(lab.path("statedir.conf"), "HealthDrain=no\n").unwrap();
+    program(&lab, "exit 3");
+    let _agent = lab.agent(Path::new(OURS), "n1");
+    assert!(lab.log("n1").contains("this node is not healthy: HealthCheck: exit 3"));
+    assert_eq!(node(&lab), (false, String::new()));
+}
+
 /// As the handbook has it that this project was begun from.
 const HANDBOOK: &str = r#"#!/bin/bash
 # /etc/slurm/health_check.sh

@@ -59,7 +59,7 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
     let clients = Controller::configure(dir.join("lab"), "", "");
     let first = ports_in_a_row(1);
     let nodes = node_lines(&clients.dir, 1, first, "CPUs=16 RealMemory=10000");
-    let text = |at: usize, pid: &str| {
+    let text = |at: usize, pid: &str, order: [usize; 2]| {
         let (lab, port) = (clients.dir.display(), clients.port);
         format!(
             "ClusterName=lab\nSlurmctldHost={}({})\nSlurmctldHost={}({})\nSlurmctldPort={port}\n\
@@ -67,19 +67,20 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
              SlurmctldPidFile={lab}/{pid}.pid\nAuthInfo=socket={}\n\
              CommunicationParameters=NoCtldInAddrAny\nProctrackType=proctrack/linuxproc\n\
              ReturnToService=2\n{more}\n{nodes}",
-            NAMES[0],
-            ADDRESSES[0],
-            NAMES[1],
-            ADDRESSES[1],
+            NAMES[order[0]],
+            ADDRESSES[order[0]],
+            NAMES[order[1]],
+            ADDRESSES[order[1]],
             socket(at)
         )
     };
     for (at, name) in NAMES.iter().enumerate() {
         let folder = clients.dir.join(name);
         std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("slurm.conf"), text(at, name)).unwrap();
+        std::fs::write(folder.join("slurm.conf"), text(at, name, [0, 1])).unwrap();
+        std::fs::write(folder.join("clients.conf"), text(0, "clients", [at, 1 - at])).unwrap();
     }
-    std::fs::write(clients.conf(), text(0, "clients")).unwrap();
+    std::fs::write(clients.conf(), text(0, "clients", [0, 1])).unwrap();
     clients.init();
     let info = Info { socket: Some(mungeds[0].socket.clone()), ttl_s: None };
     let auth = Auth::Munge(Munge::load(info).unwrap());
@@ -266,6 +267,11 @@ impl Lab {
     /// The same clients, for another thread.
     pub fn beside(&self) -> Clients {
         Clients { dir: self.dir.clone(), conf: self.clients.conf() }
+    }
+
+    /// Clients that try this controller first.
+    pub fn straight_to(&self, at: usize) -> Clients {
+        Clients { dir: self.dir.clone(), conf: self.dir.join(NAMES[at]).join("clients.conf") }
     }
 
     pub fn out(&self) -> PathBuf {

@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 pub const KINDS: [Kind; 6] =
-    [Kind::KillServing, Kind::Stop, Kind::Takeover, Kind::Freeze, Kind::KillAll, Kind::FreezeAll];
+    [Kind::KillServing, Kind::Stop, Kind::Takeover, Kind::Freeze, Kind::FreezeAll, Kind::KillAll];
 
 /// What was told to clients.
 #[derive(Default)]
@@ -63,7 +63,7 @@ pub fn play(lab: &mut Lab, kinds: &[Kind]) {
     judge(lab, &all);
     std::fs::write(lab.out().join("go"), "").unwrap();
     let names: Vec<String> = (0..CLIENTS).map(|client| format!("script{client}")).collect();
-    let left = format!("squeue -h -n long,{}", names.join(","));
+    let left = format!("squeue -h -n long,straight,{}", names.join(","));
     lab.wait("all jobs end", || lab.run(&left).stdout.is_empty());
     let shown = lab.run(&format!("scontrol show job {long}")).stdout;
     assert!(shown.contains("JobState=FAILED") && shown.contains("ExitCode=7:0"), "{shown}");
@@ -126,15 +126,28 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
             lab.reigns(other)
                 || may_be_back && lab.serving(primary) != served && lab.reigns(primary)
         });
-        lab.wait("the stream flows again", || count() >= after + 20);
-        stop.store(true, Ordering::Release);
-    });
-    if kind == Kind::FreezeAll {
-        let (guard, serving) = (lab.guard(primary), lab.serving(primary));
-        for pid in [Some(guard), serving].into_iter().flatten() {
-            rustix::process::kill_process(pid, Signal::CONT).unwrap();
+        if kind == Kind::FreezeAll && primary == 0 {
+            // Unmodified clients, and slurmd, try the first-listed one first and wait there, as
+            // with Slurm: the other one serves whoever comes straight to it.
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let script = format!("#!/bin/sh\n# {number}\necho $$ >> ran.$SLURM_JOB_ID\nexit 0\n");
+            let path = lab.dir.join("straight");
+            std::fs::write(&path, &script).unwrap();
+            let id = lab.straight_to(other).sbatch(&path).unwrap();
+            let mut seen = seen.lock().unwrap();
+            seen.told.push(Told { id, script });
+            seen.at.push(began.elapsed());
+        } else {
+            lab.wait("the stream flows again", || count() >= after + 20);
         }
-    }
+        stop.store(true, Ordering::Release);
+        if kind == Kind::FreezeAll {
+            let (guard, serving) = (lab.guard(primary), lab.serving(primary));
+            for pid in [Some(guard), serving].into_iter().flatten() {
+                rustix::process::kill_process(pid, Signal::CONT).unwrap();
+            }
+        }
+    });
     if matches!(kind, Kind::Stop | Kind::KillAll) {
         lab.start(primary);
     }

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `AuthKeyFile` | instead of munge: a 0600 file, whose owner alone is served | none |
 //! | `Guard` | whether a second process ends one that hangs, and starts it again: `yes`, `no` | yes |
+//! | `HealthDrain` | whether our agent drains a node whose HealthCheckProgram fails | yes |
 //! | `History` | how far back the state can be read, in minutes or as `days-hours` | 1-0 |
 //! | `HistoryRatio` | most room of superseded files, in units of the newest snapshot | 1 |
 //! | `MetricsAddress` | where `/metrics` is served: a port of 127.0.0.1, or `address:port` | none |
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys, in the order of the table.
-pub const KEYS: [&str; 6] =
-    ["AuthKeyFile", "Guard", "History", "HistoryRatio", "MetricsAddress", "Mode"];
+pub const KEYS: [&str; 7] =
+    ["AuthKeyFile", "Guard", "HealthDrain", "History", "HistoryRatio", "MetricsAddress", "Mode"];
 
 /// The name of the file.
 pub const NAME: &str = "statedir.conf";
@@ -42,6 +43,8 @@ pub struct Own {
     pub auth_key_file: Option<PathBuf>,
     /// Whether a second process looks after the one that serves.
     pub guard: bool,
+    /// Whether an agent drains a node that is not healthy.
+    pub health_drain: bool,
     /// How far back the state can be read.
     pub history: Duration,
     /// Most room of superseded files, in units of the newest snapshot.
@@ -58,6 +61,7 @@ impl Default for Own {
         Own {
             auth_key_file: None,
             guard: true,
+            health_drain: true,
             history,
             history_ratio: 1.0,
             metrics: None,
@@ -128,6 +132,9 @@ impl Own {
             Some("Guard") => {
                 self.guard = values::flag(&pair.value).map_err(wrong)?;
             }
+            Some("HealthDrain") => {
+                self.health_drain = values::flag(&pair.value).map_err(wrong)?;
+            }
             Some("MetricsAddress") => {
                 let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
                 let port = pair.value.parse::<u16>().ok().map(local);
@@ -165,12 +172,13 @@ mod tests {
     fn every_key_is_read_and_the_file_may_be_missing() {
         assert_eq!(own("").unwrap(), Own::default());
         let text = "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\n\
-             Guard=no\nMetricsAddress=9341\n";
+             Guard=no\nHealthDrain=no\nMetricsAddress=9341\n";
         let wanted = Own {
             auth_key_file: Some(PathBuf::from("/etc/key")),
             history: Duration::from_secs(7 * 86_400),
             history_ratio: 2.5,
             guard: false,
+            health_drain: false,
             metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9341))),
             mode: Some(Mode::Local),
         };
