@@ -10,8 +10,8 @@ use statedir::base::{Epoch, Local, Lsn};
 use statedir::disk::fake::FakeDisk;
 use statedir::format::Reason;
 use statedir::role::{Check, ClaimError, Heart, Register, RegisterError};
-use statedir::store::share_on;
 use statedir::store::{News, OpenError, Poison, Promoted, Refusal, SaveError, Saved, Standby};
+use statedir::store::{orphans_on, share_on};
 use statedir::{Reader, Store};
 use std::io;
 use std::sync::Arc;
@@ -255,6 +255,10 @@ fn a_follower_drops_what_a_deposed_primary_wrote_behind_the_seal() {
     assert_eq!(hear(&mut standby), (vec![4, 5], false));
     assert_eq!((follow(), follow(), follow()), (Some((4, 2)), Some((5, 2)), None));
     assert!(dump(&standby.view()).unwrap() == dump(&second.view()).unwrap());
+    // It is kept, and counted, and is no damage.
+    let orphans = orphans_on(&disk).unwrap();
+    let facts: Vec<_> = orphans.iter().map(|o| (o.epoch.0, o.first_lsn.0, o.saves)).collect();
+    assert_eq!(facts, [(1, 4, 1)]);
     // And a third reign.
     let third = promote(&disk, &standby, &a).store;
     assert!(save(&second, 7).is_err());

@@ -1,0 +1,83 @@
+//! What deposed primaries wrote behind their seals: saves that nobody acknowledged.
+//!
+//! Invariant: nothing here is part of the history, and nothing of it is damage. It stays for as
+//! long as its segment does, and is counted and listed for who wants to know what a client that
+//! got no answer had asked for.
+
+use crate::base::{Epoch, Lsn};
+use crate::disk::Disk;
+use crate::format::segment::FIRST_GROUP;
+use crate::log::Groups;
+use crate::store::directory::{Directory, SegmentFacts};
+use crate::store::walk::Seals;
+use std::io;
+
+/// A tail of a segment that no later epoch goes on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// The segment.
+    pub file: String,
+    /// Whose it is.
+    pub epoch: Epoch,
+    /// Where it begins.
+    pub offset: u64,
+    /// Whole groups in it.
+    pub groups: u64,
+    /// Saves in these.
+    pub saves: u64,
+    /// The LSN that its first save would have had.
+    pub first_lsn: Lsn,
+    /// Bytes that the groups take.
+    pub bytes: u64,
+}
+
+/// The orphans in `disk`, in order.
+///
+/// # Errors
+/// Those of the file system.
+pub fn orphans_on(disk: &dyn Disk) -> io::Result<Vec<Orphan>> {
+    let directory = Directory::read(disk)?;
+    let seals = Seals::of(&directory);
+    let mut found = Vec::new();
+    for facts in directory.segments.values() {
+        if let Some(from) = begins(facts, &seals) {
+            found.extend(tail(disk, facts, from)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the part of a segment begins that lies behind its epoch's seal, or off the history.
+fn begins(facts: &SegmentFacts, seals: &Seals) -> Option<u64> {
+    match seals.end_of(facts.id.epoch) {
+        Some(seal) if facts.id == seal.segment => Some(seal.offset),
+        Some(seal) => (facts.id > seal.segment).then_some(FIRST_GROUP),
+        None => (!seals.holds(facts.id.epoch, Lsn::ZERO)).then_some(FIRST_GROUP),
+    }
+}
+
+fn tail(disk: &dyn Disk, facts: &SegmentFacts, from: u64) -> io::Result<Option<Orphan>> {
+    let Ok(header) = facts.header else { return Ok(None) };
+    let file = match facts.open(disk) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut groups = Groups::new(file, header, from);
+    let mut orphan: Option<Orphan> = None;
+    while let Ok(group) = groups.look() {
+        groups.pass();
+        let orphan = orphan.get_or_insert_with(|| Orphan {
+            file: facts.name(),
+            epoch: facts.id.epoch,
+            offset: from,
+            groups: 0,
+            saves: 0,
+            first_lsn: group.first_lsn,
+            bytes: 0,
+        });
+        orphan.groups += 1;
+        orphan.saves += u64::from(group.saves);
+        orphan.bytes += group.disk_len();
+    }
+    Ok(orphan)
+}
