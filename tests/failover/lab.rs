@@ -82,6 +82,11 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
     }
     std::fs::write(clients.conf(), text(0, "clients", [0, 1])).unwrap();
     clients.init();
+    // As in the handbook: the state of a single controller moves along.
+    let (state, single) = (clients.state(), clients.dir.join("single"));
+    std::fs::rename(&state, &single).unwrap();
+    let copied = Command::new("cp").arg("-a").args([&single, &state]).status().unwrap();
+    assert!(copied.success());
     let info = Info { socket: Some(mungeds[0].socket.clone()), ttl_s: None };
     let auth = Auth::Munge(Munge::load(info).unwrap());
     std::fs::create_dir(clients.dir.join("out")).unwrap();

@@ -3,10 +3,11 @@
 //!
 //! Invariant: whatever it sees it says; what follows from it is the core's to decide.
 
+use crate::base::Local;
 use crate::controller::pair::{Pair, Stance};
 use crate::role::takeover::Event;
 use crate::role::{Register, RegisterError};
-use crate::store::share_on;
+use crate::store::{OpenError, Options, Store, share_on};
 use std::io;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -95,10 +96,20 @@ pub fn share(pair: &Pair, register: &Register) -> Result<(), String> {
                 let made = register.make(cluster, epoch);
                 made.map(drop).map_err(io::Error::other)
             };
-            share_on(disk.as_ref(), &mut make).map_err(|error| {
-                let dir = pair.dir.display();
+            let dir = pair.dir.display();
+            let wrong = |error: &dyn std::fmt::Display| {
                 format!("StateSaveLocation={dir}: {error}; next: statectl -C {dir} status")
-            })?;
+            };
+            let mut shared = share_on(disk.as_ref(), &mut make);
+            if matches!(shared, Err(OpenError::SharedCopy)) {
+                // The state was copied here: the copy gets a history of its own first.
+                let options = Options::default().without_threads();
+                let store = Store::open_on(Arc::clone(disk), options, Arc::new(Local));
+                store.map_err(|error| wrong(&error))?.close().map_err(|error| wrong(&error))?;
+                tracing::info!("{dir} is a copy of another directory: it goes on by itself");
+                shared = share_on(disk.as_ref(), &mut make);
+            }
+            shared.map_err(|error| wrong(&error))?;
             tracing::info!("{} is shared from now on", pair.dir.display());
             return Ok(());
         }
