@@ -173,3 +173,20 @@ proptest! {
         let _ = conf(&String::from_utf8(bytes).unwrap());
     }
 }
+
+/// Found by the fuzz target conf, in the first input that was a whole slurm.conf.
+#[test]
+fn every_parameter_that_is_not_set_has_a_value() {
+    let conf = Conf::read(Path::new("/etc/slurm.conf"), &mut |_| {
+        Ok("ClusterName=c\nSlurmctldHost=h\nNodeName=n\nPartitionName=p Nodes=n\n".to_owned())
+    })
+    .unwrap();
+    for row in PARAMETERS {
+        match row.kind {
+            Kind::Text => drop((conf.text(row.name), conf.bits(row.name))),
+            Kind::Flag => drop(conf.flag(row.name)),
+            Kind::Removed => {}
+            Kind::U16 | Kind::U32 | Kind::U64 => drop(conf.number(row.name)),
+        }
+    }
+}

@@ -26,6 +26,7 @@ pub fn bits(name: &str, text: &str) -> Result<u64, Wanted> {
         "DebugFlags" => tokens(text, DEBUG, "a list of Slurm's debug flags"),
         "HealthCheckNodeState" => Ok(health(text)),
         "LogTimeFormat" => Ok(time_format(text)),
+        "PreemptExemptTime" if text.is_empty() => Ok(0),
         "PreemptExemptTime" => seconds(text).map(u64::from),
         "PriorityFlags" => Ok(priority(text)),
         "PriorityUsageResetPeriod" => {
