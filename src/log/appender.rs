@@ -319,7 +319,8 @@ impl Appender {
     /// grows by a byte that means nothing: before a group, if the last time is an interval ago, and
     /// here for what was written since, after the interval or, when `idle`, at once. Of two
     /// listings further apart than the interval, with a group between them, the lengths differ. To
-    /// be called again and again while [`Appender::is_stamped`] is false.
+    /// be called again and again while [`Appender::is_stamped`] is false: that much rests on the
+    /// caller being run in time, so a copier that looks twice while it is starved may miss a group.
     ///
     /// # Errors
     /// Those of the file system; nothing durable is at stake.
