@@ -63,6 +63,8 @@ pub fn serving(
         offered: AtomicU64::new(0),
         served: AtomicUsize::new(0),
         held: AtomicUsize::new(0),
+        doors: AtomicUsize::new(0),
+        closing: watch::channel(false).0,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+mod closing;
 mod door;
 mod link;
 mod local;
@@ -116,6 +117,10 @@ pub struct Pair {
     pub served: AtomicUsize,
     /// Connections.
     pub held: AtomicUsize,
+    /// Ports that are open.
+    pub doors: AtomicUsize,
+    /// All ports are to be closed.
+    pub closing: watch::Sender<bool>,
 }
 
 /// A panic of somebody else ends the controller; until then what he held is as it was.
