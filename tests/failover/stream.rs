@@ -153,6 +153,11 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
     }
     let now = if lab.reigns(other) { other } else { primary };
     assert!(now == other || kind == Kind::KillServing, "{}", lab.logs());
+    // A standby that was ready has all of it in memory.
+    let log = lab.log(other);
+    let claim = log.lines().rfind(|line| line.contains(" is claimed ("));
+    let followed = claim.is_some_and(|line| line.contains(" jobs were followed ("));
+    assert!(now != other || followed, "{}", lab.logs());
     lab.until_ready(1 - now);
     assert!(lab.reigns(now) && !lab.reigns(1 - now), "{}", lab.logs());
     (seen.into_inner().unwrap(), happened)

@@ -7,7 +7,7 @@
 //!  look (register, heartbeat) --\
 //!  link (to the primary) --------> shell: role::takeover::Core --> reign: claim, serve, close
 //!  session (of each standby) ---/
-//!  warm: follows the log, the state in memory
+//!  warm: follows the log, store and state in memory
 //! ```
 //!
 //! Invariants:
@@ -102,8 +102,10 @@ pub struct Pair {
     pub upstream: Mutex<Option<Way>>,
     /// The last answer to an offer: its epoch, and whether it was taken.
     pub taken: watch::Sender<(u64, bool)>,
-    /// The state, followed.
-    pub warm: Mutex<warm::Warm>,
+    /// Store and state, followed.
+    pub warm: Mutex<Option<warm::Following>>,
+    /// How far.
+    pub progress: warm::Progress,
     /// All controllers are to end: nobody takes over.
     pub resigned: AtomicBool,
     /// A claim is under way, or has won: the log is followed no more.
