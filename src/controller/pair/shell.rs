@@ -220,9 +220,13 @@ impl Shell {
         Some(Outcome::Again(format!("epoch {} was ceded to {to}", self.core.own_epoch())))
     }
 
-    /// Waits for those who are still at the port.
+    /// Closes the ports, and waits for those who are at them still.
     async fn linger(&self) {
         let until = Instant::now() + LINGER;
+        self.pair.closing.send_replace(true);
+        while self.pair.doors.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let resigned = self.pair.resigned.load(Ordering::Acquire);
         let standbys = || lock(&self.pair.standbys).len();
         // Standing connections are among those that are held, and end with the process.
