@@ -160,17 +160,24 @@ impl<'a> Cluster<'a> {
         [self.guard(at), self.serving(at)].concat()
     }
 
-    /// Whether a controller says that it is in charge.
-    ///
     /// # Errors
-    /// One has ended by itself: what it said.
-    pub fn reigns(&mut self, at: usize) -> Result<bool, End> {
+    /// A controller has ended by itself: what it said.
+    fn alive(&mut self) -> Result<(), End> {
         for (of, child) in self.controllers.iter_mut().enumerate() {
             if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 let what = format!("slurmctld at {} ended by itself ({status})", HOSTS[of]);
                 return Err(self.look(&what, of));
             }
         }
+        Ok(())
+    }
+
+    /// Whether a controller says that it is in charge.
+    ///
+    /// # Errors
+    /// One has ended by itself: what it said.
+    pub fn reigns(&mut self, at: usize) -> Result<bool, End> {
+        self.alive()?;
         let times = Times { connect: WORD, answer: WORD };
         let (address, asks) = (self.place.addresses[at], Message::ControlStatusRequest);
         let said = call(&self.auth, (address, self.place.port), &asks, To::Anybody, times);
@@ -186,6 +193,7 @@ impl<'a> Cluster<'a> {
     pub fn until_settled(&mut self) -> Result<usize, End> {
         let settled = stop::until(COME_UP, || {
             self.progress.show("waiting until one controller reigns and the other is ready");
+            self.alive()?;
             for at in [0, 1] {
                 if self.is_ready(1 - at) && self.reigns(at)? {
                     return Ok(Some(at));

@@ -39,7 +39,7 @@ mod stop;
 use args::Args;
 use cluster::Cluster;
 use judge::Verdict;
-use place::{Ground, Place, Root};
+use place::{Ground, Mount, Place, Root};
 use progress::Progress;
 use round::Round;
 use scenario::{Needs, Scenario};
@@ -154,7 +154,7 @@ fn apart(
     if wanted.is_empty() {
         return Ok(());
     }
-    let disk = disk.is_ok().then_some(Disk::mount as fn(&std::path::Path) -> _);
+    let disk = disk.is_ok().then_some(Disk::mount as Mount);
     let place = Place::make(dir, programs, Ground::Own { disk, net: net.ok().flatten() })?;
     play(args, &wanted, &place, &progress, all)
 }

@@ -72,6 +72,9 @@ fn elsewhere(dir: &Path, what: &dyn std::fmt::Display) -> End {
     End::unable(format!("{}: {what}", dir.display()), "set TMPDIR to another place")
 }
 
+/// Mounts a file system there.
+pub type Mount = fn(&Path) -> Result<Disk, String>;
+
 /// What a cluster stands on.
 #[derive(Debug)]
 pub enum Ground {
@@ -80,7 +83,7 @@ pub enum Ground {
     /// A file system and networks of its own, where they could be had.
     Own {
         /// Mounts its file system.
-        disk: Option<fn(&Path) -> Result<Disk, String>>,
+        disk: Option<Mount>,
         /// The networks.
         net: Option<Net>,
     },

@@ -18,10 +18,11 @@ pub fn opening(place: &Place, args: &Args) -> String {
     let net = if place.net.is_some() { "networks of their own" } else { "loopback" };
     let disk = if place.disk.is_some() { "a small file system of its own" } else { "this disk" };
     format!(
-        "A cluster in {dir}, on {net}: slurmctld {first} ({here}) and {second} ({there}), port \
-         {port}, their state on {disk}, SlurmctldTimeout={TIMEOUT_S}; agents {one} and {other} \
-         with {CPUS} CPUs each; {root}nothing of Slurm's is used. {} jobs a round, {} sbatch at a \
-         time.",
+        "A cluster in {dir}\n\
+         slurmctld {first} ({here}) and {second} ({there}) on {net}, port {port}, \
+         SlurmctldTimeout={TIMEOUT_S}, one state directory on {disk};\n\
+         agents {one} and {other} with {CPUS} CPUs each; {root}nothing of Slurm's is used. {} jobs \
+         a round, {} sbatch at a time.",
         args.jobs, args.submitters
     )
 }
