@@ -1,7 +1,7 @@
 //! Whoever waits for the agent that went to the background (`slurm::background`).
 //!
-//! Invariants: the one that was started ends with 0 when the agent's port is open and its jobs are found,
-//! and only then; where the agent ends before, with 1, and what it said was on stderr.
+//! Invariants: the one that was started ends with 0 when the agent's port is open and its jobs are
+//! found, and only then; where the agent ends before, with 1, and what it said was on stderr.
 
 use crate::slurm::background;
 use rustix::fs::Mode;
