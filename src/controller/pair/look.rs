@@ -4,12 +4,13 @@
 //! Invariant: whatever it sees it says; what follows from it is the core's to decide.
 
 use crate::base::Local;
-use crate::controller::pair::{Pair, Stance};
+use crate::controller::pair::Pair;
 use crate::role::takeover::Event;
 use crate::role::{Register, RegisterError};
 use crate::store::{OpenError, Options, Store, share_on};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -56,13 +57,7 @@ fn look(
     }
     // For those who are listed first: a primary that lives, and cannot be reached from here.
     let alive = sight.beat.is_some() && beat.1.elapsed() < pair.timeout;
-    pair.stance.send_if_modified(|stance| match stance {
-        Stance::Waits { lives } if *lives != alive => {
-            *lives = alive;
-            true
-        }
-        _ => false,
-    });
+    pair.beats.store(alive, Ordering::Release);
     pair.sight.send_replace(Some(sight));
     Ok(())
 }
