@@ -483,6 +483,7 @@ impl Core {
             Event::Opened { epoch } => {
                 self.own = epoch;
                 self.learn(now, epoch, Some(self.conf.host.clone()));
+                self.other.seen = true;
                 (self.wanted, self.asked_at, self.deposed_until) = (false, None, None);
                 self.reigns_since = now;
                 self.become_(Role::Primary);
