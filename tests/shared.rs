@@ -11,7 +11,7 @@ use statedir::disk::fake::FakeDisk;
 use statedir::format::Reason;
 use statedir::role::{Check, ClaimError, Heart, Register, RegisterError};
 use statedir::store::{News, OpenError, Poison, Promoted, Refusal, SaveError, Saved, Standby};
-use statedir::store::{orphans_on, share_on};
+use statedir::store::{orphaned_on, orphans_on, share_on};
 use statedir::{Reader, Store};
 use std::io;
 use std::sync::Arc;
@@ -259,6 +259,12 @@ fn a_follower_drops_what_a_deposed_primary_wrote_behind_the_seal() {
     let orphans = orphans_on(&disk).unwrap();
     let facts: Vec<_> = orphans.iter().map(|o| (o.epoch.0, o.first_lsn.0, o.saves)).collect();
     assert_eq!(facts, [(1, 4, 1)]);
+    let kept = orphaned_on(&disk, &orphans[0]).unwrap();
+    assert_eq!(lsns(&kept), [4]);
+    let ops: Vec<_> = kept[0].ops().map(|op| format!("{:?}", op.unwrap())).collect();
+    let asked = batch(&changes(4, 100));
+    let asked: Vec<_> = asked.ops().map(|op| format!("{:?}", op.unwrap())).collect();
+    assert_eq!(ops, asked);
     // And a third reign.
     let third = promote(&disk, &standby, &a).store;
     assert!(save(&second, 7).is_err());

@@ -13,6 +13,8 @@ mod documented;
 mod keeping;
 #[path = "statectl/manners.rs"]
 mod manners;
+#[path = "statectl/orphans.rs"]
+mod orphans;
 #[path = "statectl/reading.rs"]
 mod reading;
 #[path = "statectl/tool.rs"]

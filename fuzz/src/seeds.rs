@@ -1,21 +1,21 @@
 //! Writes the seed corpus: `seeds DIR` makes DIR/TARGET/NAME. Run it after a change of the format.
 
 use statedir::base::{Chain, Epoch, Id, Lsn, Nanos, SegmentId};
+use statedir::controller::entry::encode as encode_entry;
+use statedir::controller::job::{Entry, Payload};
+use statedir::controller::node::NodeRecord;
+use statedir::controller::state::{Number, PartitionRecord};
 use statedir::disk::fake::FakeDisk;
 use statedir::disk::{Access, Disk};
 use statedir::export::delta::{Place, make, sign};
 use statedir::export::{Backup, Manifest, Repository, backup_on, write_archive};
 use statedir::format::{Batch, Beat, Control, End, GroupHeader, Host, Kind, Member, Reason};
 use statedir::format::{Reign, Seal, SegmentHeader, group};
-use statedir::controller::entry::encode as encode_entry;
-use statedir::controller::job::{Entry, Payload};
-use statedir::controller::node::NodeRecord;
-use statedir::controller::state::{Number, PartitionRecord};
-use statedir::slurm::wire::tables::Peer;
-use statedir::slurm::wire::{Field, Message, Version};
 use statedir::slurm::wire::constants::auth;
 use statedir::slurm::wire::frame::{self, Header};
 use statedir::slurm::wire::message::MESSAGES;
+use statedir::slurm::wire::tables::Peer;
+use statedir::slurm::wire::{Field, Message, Version};
 use statedir_fuzz::seed_store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -195,9 +195,20 @@ fn write_texts(target: &Path) -> std::io::Result<()> {
         NodeSet=s Nodes=n1\nDownNodes=n2 State=DRAIN Reason=\"a b\"\n\
         PartitionName=p,q Nodes=s,m3 Default=YES MaxTime=1-0 State=UP OverSubscribe=FORCE:2\n";
     let own = "AuthKeyFile=/etc/key\nHistory=7-0\nHistoryRatio=2.5 # x\nMode=alone\n";
-    let lists = ["afterok:12:13_4,after:14+5,singleton", "afterany:7_[1-3]?afternotok:9",
-        "0-15:4,20%3", "[1,3-7]", "aftercorr:7_*(unfulfilled)"];
-    let hosts = ["n[1-4],m3", "a[1-2]b[03-05],x", "r2n[9-11]", "n[1"];
+    let lists = [
+        "afterok:12:13_4,after:14+5,singleton",
+        "afterany:7_[1-3]?afternotok:9",
+        "0-15:4,20%3",
+        "[1,3-7]",
+        "aftercorr:7_*(unfulfilled)",
+    ];
+    let hosts = [
+        "n[1-4],m3",
+        "a[1-2]b[03-05],x",
+        "r2n[9-11]",
+        "n[1",
+        "\0\0\0\0\\w2n\0\0\0\\w2n[8-171][8-171]",
+    ];
     let write = |name: &str, seed: &str, text: &str| -> std::io::Result<()> {
         std::fs::create_dir_all(target.join(name))?;
         std::fs::write(target.join(name).join(seed), text)

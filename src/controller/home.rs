@@ -154,13 +154,46 @@ pub fn open_store(
     leave_out: Recover,
     authority: Arc<dyn Authority>,
 ) -> Result<Store, HomeError> {
-    let options =
-        Options { history: own.history, history_ratio: own.history_ratio, ..Options::default() };
-    let place = || dir.to_owned();
-    if let Some(file) = NAMES.into_iter().find(|name| guard::is_slurms(dir, name)) {
-        return Err(HomeError::Slurms { dir: place(), file: file.to_owned() });
+    not_slurms(dir)?;
+    let store = Store::open(dir, options(own), authority).map_err(|error| why(dir, error))?;
+    settle(&store, dir, cluster)?;
+    recover::recover(&store, dir, leave_out)
+        .map_err(|error| HomeError::Recover { dir: dir.to_owned(), error })?;
+    Ok(store)
+}
+
+/// As [`open`], where the state was followed in memory: `promote` opens the store with it. What
+/// keeps that from being done comes back as it is.
+///
+/// # Errors
+/// The outer ones are those of `promote`, the inner ones those of [`open`].
+pub fn promote<E>(
+    dir: &Path,
+    cluster: &str,
+    own: &Own,
+    promote: impl FnOnce(Options) -> Result<(Store, State), E>,
+) -> Result<Result<(Store, State), HomeError>, E> {
+    if let Err(error) = not_slurms(dir) {
+        return Ok(Err(error));
     }
-    let store = Store::open(dir, options, authority).map_err(|error| why(dir, error))?;
+    let (store, state) = promote(options(own))?;
+    Ok(settle(&store, dir, cluster).map(|()| (store, state)))
+}
+
+fn options(own: &Own) -> Options {
+    Options { history: own.history, history_ratio: own.history_ratio, ..Options::default() }
+}
+
+fn not_slurms(dir: &Path) -> Result<(), HomeError> {
+    match NAMES.into_iter().find(|name| guard::is_slurms(dir, name)) {
+        Some(file) => Err(HomeError::Slurms { dir: dir.to_owned(), file: file.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// The store is this cluster's from now on, and nobody else's.
+fn settle(store: &Store, dir: &Path, cluster: &str) -> Result<(), HomeError> {
+    let place = || dir.to_owned();
     let kept = store
         .get(TABLE, NAME)
         .map_err(|error| HomeError::State { dir: place(), error: Box::new(error.into()) })?;
@@ -176,10 +209,7 @@ pub fn open_store(
             return Err(HomeError::Cluster { dir: place(), found, wanted: cluster.to_owned() });
         }
     }
-    guard::put(dir).map_err(|error| HomeError::Guard { dir: place(), error })?;
-    recover::recover(&store, dir, leave_out)
-        .map_err(|error| HomeError::Recover { dir: place(), error })?;
-    Ok(store)
+    guard::put(dir).map_err(|error| HomeError::Guard { dir: place(), error })
 }
 
 /// Looks at what is there instead of a store, without touching it.

@@ -18,6 +18,7 @@ use crate::ctl::commands::import::Import;
 use crate::ctl::commands::init::Init;
 use crate::ctl::commands::log::Log;
 use crate::ctl::commands::ls::Ls;
+use crate::ctl::commands::orphans::Orphans;
 use crate::ctl::commands::pages::{Completion, Man};
 use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
@@ -122,6 +123,8 @@ pub enum Command {
     #[command(subcommand)]
     Delta(Delta),
     Repair(Repair),
+    #[command(subcommand)]
+    Orphans(Orphans),
     Completion(Completion),
     Man(Man),
 }

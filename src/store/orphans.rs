@@ -6,13 +6,16 @@
 
 use crate::base::{Epoch, Lsn};
 use crate::disk::Disk;
+use crate::format::Kind;
 use crate::format::segment::FIRST_GROUP;
-use crate::log::Groups;
+use crate::log::{Groups, Payload};
 use crate::store::directory::{Directory, SegmentFacts};
+use crate::store::follow::Saved;
 use crate::store::lineage::{self, Orphaned, Segment};
 use crate::store::walk::Seals;
 use std::cmp::Ordering;
 use std::io;
+use std::sync::Arc;
 
 /// A tail of a segment that no later epoch goes on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,29 @@ pub fn orphans_on(disk: &dyn Disk) -> io::Result<Vec<Orphan>> {
         }
     }
     Ok(found)
+}
+
+/// The saves of an orphan, in order: what somebody asked for and was never told to be done.
+///
+/// # Errors
+/// `NotFound` where its segment has gone meanwhile, and others of the file system.
+pub fn orphaned_on(disk: &dyn Disk, orphan: &Orphan) -> io::Result<Vec<Saved>> {
+    let directory = Directory::read(disk)?;
+    let mut segments = directory.segments.values();
+    let gone = || io::Error::new(io::ErrorKind::NotFound, format!("{} is gone", orphan.file));
+    let facts = segments.find(|facts| facts.name() == orphan.file).ok_or_else(gone)?;
+    let header = facts.header.map_err(io::Error::other)?;
+    let mut groups = Groups::new(facts.open(disk)?, header, orphan.offset);
+    let mut saves = Vec::new();
+    for _ in 0..orphan.groups {
+        let Ok(header) = groups.look() else { break };
+        let group = groups.take();
+        if header.kind == Kind::Saves {
+            let payload = Arc::new(Payload::Copy(group.payload().to_vec()));
+            saves.extend(Saved::of(&header, &payload).map_err(io::Error::other)?);
+        }
+    }
+    Ok(saves)
 }
 
 /// Where the part of a segment begins that lies behind its epoch's seal, or off the history.

@@ -139,6 +139,10 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
             seen.at.push(began.elapsed());
         } else {
             lab.wait("the stream flows again", || count() >= after + 20);
+            if kind == Kind::Takeover {
+                // Who has ceded begins anew meanwhile, and nobody notices.
+                lab.until_ready(primary);
+            }
         }
         stop.store(true, Ordering::Release);
         if kind == Kind::FreezeAll {
@@ -148,14 +152,23 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
             }
         }
     });
+    let seen = seen.into_inner().unwrap();
+    if matches!(kind, Kind::Stop | Kind::Takeover) {
+        assert!(seen.failed.is_empty(), "{kind:?}: {:?}\n{}", seen.failed, lab.logs());
+    }
     if matches!(kind, Kind::Stop | Kind::KillAll) {
         lab.start(primary);
     }
     let now = if lab.reigns(other) { other } else { primary };
     assert!(now == other || kind == Kind::KillServing, "{}", lab.logs());
+    // A standby that was ready has all of it in memory.
+    let log = lab.log(other);
+    let claim = log.lines().rfind(|line| line.contains(" is claimed ("));
+    let followed = claim.is_some_and(|line| line.contains(" jobs were followed ("));
+    assert!(now != other || followed, "{}", lab.logs());
     lab.until_ready(1 - now);
     assert!(lab.reigns(now) && !lab.reigns(1 - now), "{}", lab.logs());
-    (seen.into_inner().unwrap(), happened)
+    (seen, happened)
 }
 
 fn happen(lab: &mut Lab, primary: usize, kind: Kind) {

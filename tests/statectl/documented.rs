@@ -96,6 +96,13 @@ fn every_field_of_every_object_is_documented() {
     ] {
         documented(command, &tool.run(&[args, &["--json"]].concat()));
     }
+    let orphaned = Tool::with_store();
+    crate::orphans::deposed(&orphaned);
+    let lines = orphaned.beside("lines");
+    documented("orphans list", &orphaned.run(&["orphans", "list", "--json"]));
+    documented("orphans show", &orphaned.run(&["orphans", "show", "--json"]));
+    let export = ["orphans", "export", lines.to_str().unwrap(), "--json"];
+    documented("orphans export", &orphaned.run(&export));
     documented("apply", &tool.feed(&["apply", "--dry-run"], b"[]\n{}\n"));
     documented("apply", &tool.feed(&["apply"], b"[]\n{}\n"));
     let error: Value = serde_json::from_str(&feed(bare().args(["ls", "--json"]), b"").err).unwrap();

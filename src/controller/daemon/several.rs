@@ -8,7 +8,7 @@ use crate::controller::daemon::signals::{Asked, Signals, follow};
 use crate::controller::daemon::{Site, address_of, home_of, limit_of, listen};
 use crate::controller::log;
 use crate::controller::pair::shell::{Outcome, Shell};
-use crate::controller::pair::{Pair, Stance, warm};
+use crate::controller::pair::{Pair, Stance};
 use crate::controller::service::Host;
 use crate::role::takeover::Event;
 use crate::slurm::auth::Auth;
@@ -56,12 +56,15 @@ pub fn serving(
         standbys: Mutex::default(),
         upstream: Mutex::default(),
         taken: watch::channel((0, false)).0,
-        warm: Mutex::new(warm::Warm::default()),
+        warm: Mutex::default(),
+        progress: Default::default(),
         resigned: AtomicBool::new(false),
         claiming: AtomicBool::new(false),
         offered: AtomicU64::new(0),
         served: AtomicUsize::new(0),
         held: AtomicUsize::new(0),
+        doors: AtomicUsize::new(0),
+        closing: watch::channel(false).0,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -101,7 +101,8 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
         let claims = pair.claiming.load(Ordering::Acquire);
         if !claims && told.replace(ready) != Some(ready) {
             let (host, able) = (&pair.hosts[at].name, if ready { "" } else { "not " });
-            tracing::info!("standby of {host}, epoch {epoch}: {able}ready to take over");
+            let (lsn, _) = pair.progress.lsns();
+            tracing::info!("standby of {host}, epoch {epoch}: {able}ready to take over, at {lsn}");
             if post::say(pair, &mut to, watches(pair)).await.is_err() {
                 break;
             }

@@ -75,7 +75,7 @@ impl Pair {
             let me = sight.me.as_ref().map(|me| &me.member);
             me.is_some_and(|me| sight.members().contains(me))
         });
-        admitted && super::lock(&self.warm).is_there()
+        admitted && self.progress.is_there()
     }
 }
 

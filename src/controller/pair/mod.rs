@@ -7,7 +7,7 @@
 //!  look (register, heartbeat) --\
 //!  link (to the primary) --------> shell: role::takeover::Core --> reign: claim, serve, close
 //!  session (of each standby) ---/
-//!  warm: follows the log, the state in memory
+//!  warm: follows the log, store and state in memory
 //! ```
 //!
 //! Invariants:
@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+mod closing;
 mod door;
 mod link;
 mod local;
@@ -102,8 +103,10 @@ pub struct Pair {
     pub upstream: Mutex<Option<Way>>,
     /// The last answer to an offer: its epoch, and whether it was taken.
     pub taken: watch::Sender<(u64, bool)>,
-    /// The state, followed.
-    pub warm: Mutex<warm::Warm>,
+    /// Store and state, followed.
+    pub warm: Mutex<Option<warm::Following>>,
+    /// How far.
+    pub progress: warm::Progress,
     /// All controllers are to end: nobody takes over.
     pub resigned: AtomicBool,
     /// A claim is under way, or has won: the log is followed no more.
@@ -114,6 +117,10 @@ pub struct Pair {
     pub served: AtomicUsize,
     /// Connections.
     pub held: AtomicUsize,
+    /// Ports that are open.
+    pub doors: AtomicUsize,
+    /// All ports are to be closed.
+    pub closing: watch::Sender<bool>,
 }
 
 /// A panic of somebody else ends the controller; until then what he held is as it was.

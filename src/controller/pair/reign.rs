@@ -3,11 +3,11 @@
 //! Invariants: nothing is served before the store is open in the reign's epoch and OnProg has run;
 //! when a reign is closed, everything that was acknowledged is durable and nothing more will be.
 
-use crate::base::Epoch;
+use crate::base::{Authority, Epoch};
 use crate::controller::agents;
-use crate::controller::home::{self, Recover};
+use crate::controller::home::{self, HomeError, Recover};
 use crate::controller::metrics;
-use crate::controller::pair::{Pair, Stance, lock, program};
+use crate::controller::pair::{Pair, Stance, lock, program, warm};
 use crate::controller::sched;
 use crate::controller::service::{End, Host, Service, now};
 use crate::controller::state::State;
@@ -71,32 +71,53 @@ pub fn claim(
     let reigning = Arc::new(reigning);
     let claimed = began.elapsed();
     let leave_out = std::mem::take(&mut *lock(&pair.leave_out));
-    let authority = Arc::clone(&reigning);
-    let store = home::open_store(&pair.dir, &pair.cluster, &pair.own, leave_out, authority)
-        .map_err(|error| failed(&error))?;
-    let opened = began.elapsed();
-    let followed = match leave_out == Recover::default() {
-        true => lock(&pair.warm).at(store.view().lsn()),
-        false => None,
-    };
+    let authority: Arc<dyn Authority> = reigning.clone();
+    let followed = promoted(pair, leave_out, Arc::clone(&authority)).map_err(|e| failed(&e))?;
     let warm = followed.is_some();
-    let state = match followed {
-        Some(state) => state,
-        None => home::state_in(&pair.dir, &store).map_err(|error| failed(&error))?,
+    let (store, state) = match followed {
+        Some(both) => both,
+        None => cold(pair, leave_out, authority).map_err(|error| failed(&error))?,
     };
     let all = began.elapsed();
     let ms = |time: Duration| time.as_millis();
     tracing::info!(
-        "epoch {} is claimed ({} ms), the store is open ({} ms), the state of {} jobs was {} \
-         ({} ms)",
+        "epoch {} is claimed ({} ms), store and state of {} jobs were {} ({} ms)",
         reigning.reign().epoch,
         ms(claimed),
-        ms(opened - claimed),
         state.jobs.len(),
         if warm { "followed" } else { "loaded" },
-        ms(all - opened)
+        ms(all - claimed)
     );
     Ok(Opened { reigning, store, state, conf: pair.conf(old) })
+}
+
+/// The store and the state that were followed, if they can go on.
+fn promoted(
+    pair: &Pair,
+    leave_out: Recover,
+    authority: Arc<dyn Authority>,
+) -> Result<Option<(Store, State)>, HomeError> {
+    let asks_nothing = leave_out == Recover::default();
+    let Some(following) = warm::hand_out(pair).filter(|_| asks_nothing) else { return Ok(None) };
+    match home::promote(&pair.dir, &pair.cluster, &pair.own, |of| following.promote(of, authority))
+    {
+        Ok(both) => both.map(Some),
+        Err(why) => {
+            tracing::info!("store and state are loaded, for they cannot be followed on: {why}");
+            Ok(None)
+        }
+    }
+}
+
+/// The store opened, and the state loaded.
+fn cold(
+    pair: &Pair,
+    leave_out: Recover,
+    authority: Arc<dyn Authority>,
+) -> Result<(Store, State), HomeError> {
+    let store = home::open_store(&pair.dir, &pair.cluster, &pair.own, leave_out, authority)?;
+    let state = home::state_in(&pair.dir, &store)?;
+    Ok((store, state))
 }
 
 /// What belongs to a reign that is being served.

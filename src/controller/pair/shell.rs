@@ -220,16 +220,20 @@ impl Shell {
         Some(Outcome::Again(format!("epoch {} was ceded to {to}", self.core.own_epoch())))
     }
 
-    /// Waits for those who are still at the port.
+    /// Closes the ports, and waits for those who are at them still.
     async fn linger(&self) {
+        if self.pair.resigned.load(Ordering::Acquire) {
+            // Whoever shuts all of them down tells each, and wants an answer of each.
+            tokio::time::sleep(LINGER).await;
+        }
         let until = Instant::now() + LINGER;
-        let resigned = self.pair.resigned.load(Ordering::Acquire);
-        let standbys = || lock(&self.pair.standbys).len();
+        self.pair.closing.send_replace(true);
+        let open = || self.pair.doors.load(Ordering::Acquire) > 0;
         // Standing connections are among those that are held, and end with the process.
-        while Instant::now() < until
-            && (resigned || self.pair.held.load(Ordering::Acquire) > standbys())
-        {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let standbys = || lock(&self.pair.standbys).len();
+        let held = || self.pair.held.load(Ordering::Acquire) > standbys();
+        while Instant::now() < until && (open() || held()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }

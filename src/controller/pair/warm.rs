@@ -1,15 +1,21 @@
-//! The state, kept in memory by following the log that another controller writes.
+//! The state, kept in memory by following the log that another controller writes, and the store
+//! with it: a takeover loads neither.
 //!
-//! Invariant: what is handed out is the state at exactly the LSN that was asked for, or nothing:
-//! then it is loaded from the store.
+//! Invariants:
+//! - The followed state is the one of the followed view: every save that is confirmed, in order.
+//! - What is handed out after a claim is the state at exactly the store's last LSN, or nothing:
+//!   then both are loaded.
+//! - Whoever asks how far it is waits for no disk: a hung directory hangs only the thread that
+//!   follows.
 
-use crate::base::Lsn;
+use crate::base::{Authority, Lsn};
 use crate::controller::pair::{Pair, lock};
 use crate::controller::state::{self, State};
-use crate::store::{Follower, Reader};
+use crate::disk::Real;
+use crate::store::{News, Options, Saved, Standby, Store};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -19,60 +25,98 @@ const LOOK: Duration = Duration::from_millis(50);
 /// After a failure, before the state is read anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The state, as far as it was followed.
+/// How far the log was followed; readable while the follower waits for the disk.
 #[derive(Debug, Default)]
-pub struct Warm(Option<Following>);
-
-#[derive(Debug)]
-struct Following {
-    follower: Follower,
-    state: State,
-    lsn: Lsn,
+pub struct Progress {
+    there: AtomicBool,
+    applied: AtomicU64,
+    read: AtomicU64,
 }
 
-impl Warm {
-    /// Whether there is any.
+impl Progress {
+    /// Whether the state is in memory.
+    #[must_use]
     pub fn is_there(&self) -> bool {
-        self.0.is_some()
+        self.there.load(Ordering::Acquire)
+    }
+
+    /// The last LSN in the state, and the last one that was read, confirmed or not.
+    #[must_use]
+    pub fn lsns(&self) -> (Lsn, Lsn) {
+        (Lsn(self.applied.load(Ordering::Acquire)), Lsn(self.read.load(Ordering::Acquire)))
+    }
+
+    fn is_at(&self, of: Option<&Following>) {
+        if let Some(of) = of {
+            self.applied.store(of.standby.lsn().0, Ordering::Release);
+            self.read.store(of.standby.read_lsn().0, Ordering::Release);
+        }
+        self.there.store(of.is_some(), Ordering::Release);
+    }
+}
+
+/// The store and the state, as far as they were followed.
+#[derive(Debug)]
+pub struct Following {
+    standby: Standby,
+    state: State,
+}
+
+impl Following {
+    /// Loads what is confirmed.
+    fn begin(dir: &Path) -> Result<Following, String> {
+        let disk = Real::open(dir).map_err(|error| error.to_string())?;
+        let standby = Standby::open_on(Arc::new(disk)).map_err(|error| error.to_string())?;
+        let state = State::load(&standby.view()).map_err(|error| error.to_string())?;
+        Ok(Following { standby, state })
     }
 
     /// Takes what has come since.
     fn step(&mut self) -> Result<(), String> {
-        let Some(of) = &mut self.0 else { return Ok(()) };
-        while let Some(saved) =
-            of.follower.next(Duration::ZERO).map_err(|error| error.to_string())?
-        {
-            let changes = state::changes(saved.ops()).map_err(|error| error.to_string())?;
-            changes.into_iter().for_each(|change| of.state.take(change));
-            of.lsn = saved.lsn;
+        while let Some(news) = self.standby.poll().map_err(|error| error.to_string())? {
+            match news {
+                News::Saves(saves) => take(&mut self.state, &saves)?,
+                News::Again => {
+                    let loaded = State::load(&self.standby.view());
+                    self.state = loaded.map_err(|error| error.to_string())?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// The state at that LSN, which is the last one that there is; it is followed no more.
-    pub fn at(&mut self, lsn: Lsn) -> Option<State> {
-        let stepped = self.step();
-        let of = self.0.take()?;
-        match stepped {
-            Ok(()) if of.lsn == lsn => Some(of.state),
-            Ok(()) => {
-                tracing::info!("the state was followed to {}, and is at {lsn}", of.lsn);
-                None
-            }
-            Err(why) => {
-                tracing::info!("the state cannot be followed: {why}");
-                None
-            }
-        }
+    /// The writer's store and the state in it, by that authority.
+    ///
+    /// # Errors
+    /// In words; both may be loaded then.
+    pub fn promote(
+        mut self,
+        options: Options,
+        authority: Arc<dyn Authority>,
+    ) -> Result<(Store, State), String> {
+        let promoted =
+            self.standby.promote(options, authority).map_err(|error| error.to_string())?;
+        let last = promoted.missed.last().map_or(self.standby.lsn(), |saved| saved.lsn);
+        let lsn = promoted.store.view().lsn();
+        assert_eq!(last, lsn, "what was missed ends where the store does");
+        take(&mut self.state, &promoted.missed)?;
+        Ok((promoted.store, self.state))
     }
 }
 
-fn begin(dir: &Path) -> Result<Following, String> {
-    let reader = Reader::open(dir).map_err(|error| error.to_string())?;
-    let state = State::load(reader.view()).map_err(|error| error.to_string())?;
-    let lsn = reader.view().lsn();
-    let follower = reader.follow(lsn.next()).map_err(|error| error.to_string())?;
-    Ok(Following { follower, state, lsn })
+fn take(state: &mut State, saves: &[Saved]) -> Result<(), String> {
+    for saved in saves {
+        let changes = state::changes(saved.ops()).map_err(|error| error.to_string())?;
+        changes.into_iter().for_each(|change| state.take(change));
+    }
+    Ok(())
+}
+
+/// What was followed; it is followed no more.
+pub fn hand_out(pair: &Pair) -> Option<Following> {
+    let following = lock(&pair.warm).take();
+    pair.progress.is_at(None);
+    following
 }
 
 /// Follows until this controller reigns.
@@ -82,9 +126,15 @@ pub fn run(pair: &Arc<Pair>) {
             sleep(LOOK);
             continue;
         }
-        if !lock(&pair.warm).is_there() {
-            match begin(&pair.dir) {
-                Ok(following) => *lock(&pair.warm) = Warm(Some(following)),
+        if lock(&pair.warm).is_none() {
+            match Following::begin(&pair.dir) {
+                // It took too long: a reign needs no second copy.
+                Ok(_) if pair.claiming.load(Ordering::Acquire) => continue,
+                Ok(following) => {
+                    let mut warm = lock(&pair.warm);
+                    pair.progress.is_at(Some(&following));
+                    *warm = Some(following);
+                }
                 Err(why) => {
                     tracing::debug!("the state cannot be followed yet: {why}");
                     sleep(PAUSE);
@@ -92,10 +142,14 @@ pub fn run(pair: &Arc<Pair>) {
                 }
             }
         }
-        let stepped = lock(&pair.warm).step();
-        if let Err(why) = stepped {
-            tracing::info!("the state is read anew: {why}");
-            *lock(&pair.warm) = Warm(None);
+        {
+            let mut warm = lock(&pair.warm);
+            let stepped = warm.as_mut().map_or(Ok(()), Following::step);
+            if let Err(why) = stepped {
+                tracing::info!("the state is read anew: {why}");
+                *warm = None;
+            }
+            pair.progress.is_at(warm.as_ref());
         }
         sleep(LOOK);
     }

@@ -48,7 +48,7 @@ impl Log {
         let newest = reader.view().lsn();
         let first = self.first(session, &reader)?;
         if session.header() && !session.json() {
-            output.line("LSN EPOCH TIME OP TABLE KEY BYTES")?;
+            output.line(HEADER)?;
         }
         // With --follow and no --from, -n says how many of the old ones are shown, as in tail.
         let left = self.number.filter(|_| !self.follow || self.from.is_some());
@@ -109,7 +109,14 @@ impl Log {
     }
 }
 
-fn print(session: &Session, output: &mut Output, saved: &Saved) -> Result<(), Failure> {
+/// The line above saves.
+pub const HEADER: &str = "LSN EPOCH TIME OP TABLE KEY BYTES";
+
+/// Prints a save: a line for each op, or an object.
+///
+/// # Errors
+/// It cannot be read, or stdout fails.
+pub fn print(session: &Session, output: &mut Output, saved: &Saved) -> Result<(), Failure> {
     let ops: Result<Vec<Op<'_>>, FormatError> = saved.ops().collect();
     let ops = ops.map_err(|error| {
         let message = format!("save {}: {error}", saved.lsn);

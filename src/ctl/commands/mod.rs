@@ -16,6 +16,7 @@ pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
+pub mod orphans;
 pub mod pages;
 pub mod prune;
 pub mod put;
@@ -66,6 +67,7 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Backups(backups) => backups.run(session, output),
         Command::Delta(delta) => delta.run(session, output),
         Command::Restore(restore) => restore.run(session, output),
+        Command::Orphans(orphans) => orphans.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),
         Command::Man(man) => man.run(output),

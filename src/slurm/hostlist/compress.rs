@@ -1,7 +1,7 @@
 //! From names to a list, in Slurm's form: names keep their order, and neighbours that differ by one
 //! in their last number share a range.
 
-use crate::slurm::hostlist::WIDTH_MAX;
+use crate::slurm::hostlist::{RANGE_MAX, WIDTH_MAX};
 use std::fmt::Write;
 
 struct Run<'a> {
@@ -25,12 +25,15 @@ impl<'a> Run<'a> {
 
     /// Takes in the name behind, if this range written with one width gives it exactly.
     fn join(&mut self, next: &Run<'a>) -> bool {
-        let (Some((_, last, width)), Some((number, _, digits))) =
+        let (Some((first, last, width)), Some((number, _, digits))) =
             (self.numbers.as_mut(), next.numbers)
         else {
             return false;
         };
         let written = decimal_len(number).max(*width);
+        if number.saturating_sub(*first) >= RANGE_MAX {
+            return false;
+        }
         if self.prefix != next.prefix || last.checked_add(1) != Some(number) || written != digits {
             return false;
         }
