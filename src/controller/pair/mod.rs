@@ -7,6 +7,7 @@
 //!  look (register, heartbeat) --\
 //!  link (to the primary) --------> shell: role::takeover::Core --> reign: claim, serve, close
 //!  session (of each standby) ---/
+//!  reach: asks agents, while the other one is silent
 //!  warm: follows the log, store and state in memory
 //! ```
 //!
@@ -39,6 +40,7 @@ mod local;
 mod look;
 mod post;
 mod program;
+pub mod reach;
 mod reign;
 mod relay;
 mod session;
@@ -113,6 +115,8 @@ pub struct Pair {
     pub claiming: AtomicBool,
     /// The epoch that the primary has offered last.
     pub offered: AtomicU64,
+    /// How many agents are reached.
+    pub reach: reach::Reach,
     /// Requests that are being served here.
     pub served: AtomicUsize,
     /// Connections.

@@ -190,7 +190,7 @@ fn beat(
         while !stop.load(Ordering::Acquire) && service.still_reigns() {
             let beaten = match &mut heart {
                 None => Heart::start(&reigning).map(|started| heart = Some(started)),
-                Some(heart) => heart.beat(0, false).map(|fresh| {
+                Some(heart) => heart.beat(pair.reach.found(), false).map(|fresh| {
                     let before = &reigning.reign().members;
                     let is_new = |host: &str| before.iter().all(|known| known.host != host);
                     for member in fresh.into_iter().filter(|member| is_new(&member.host)) {

@@ -3,7 +3,7 @@
 use crate::base::Epoch;
 use crate::controller::log;
 use crate::controller::pair::reign::{self, Opened, Reign};
-use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, warm};
+use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
 use crate::role::Register;
 use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
@@ -113,8 +113,12 @@ impl Shell {
         }
     }
 
-    /// The threads that look at the directory.
+    /// The threads that look at the directory, and ask agents.
     fn threads(&self) -> Result<(), String> {
+        let (pair, conf) = (Arc::clone(&self.pair), self.conf.clone());
+        let thread = std::thread::Builder::new().name("reach".to_owned());
+        let spawned = thread.spawn(move || reach::run(&pair, &conf));
+        spawned.map_err(|error| format!("threads: {error}"))?;
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let look = move || match look::share(&pair, &register) {
             Ok(()) => {
@@ -182,6 +186,8 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
+        // Whoever comes from now on goes to the heir at once, and those who wait here find it later.
+        pair.closing.send_replace(true);
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
         let offered =
