@@ -87,7 +87,7 @@ impl Shell {
             for effect in effects {
                 match effect {
                     Effect::Say(text) => tracing::info!("{text}"),
-                    Effect::Claim(reason) => self.claim(reason),
+                    Effect::Claim { after, reason } => self.claim(after, reason),
                     Effect::Serve => {
                         self.serve().await?;
                         status(&format!("in charge, epoch {}", self.core.own_epoch()));
@@ -147,12 +147,12 @@ impl Shell {
         }
     }
 
-    fn claim(&self, reason: crate::format::Reason) {
+    fn claim(&self, after: Epoch, reason: crate::format::Reason) {
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
         spawn_blocking(move || {
             pair.claiming.store(true, Ordering::Release);
-            let event = match reign::claim(&pair, &register, &conf, reason) {
+            let event = match reign::claim(&pair, &register, &conf, (after, reason)) {
                 Ok(reign) => {
                     let epoch = reign.epoch();
                     *lock(&opened) = Some(reign);
@@ -186,6 +186,8 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
+        // Whoever comes from now on goes to the heir at once, and those who wait here find it later.
+        pair.closing.send_replace(true);
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
         let offered =
