@@ -1,5 +1,5 @@
 //! Two controllers, ours or Slurm's own, at 127.0.0.1 and 127.0.0.2 over one directory, and a real
-//! slurmd. Slurm's own look for their host's name: each has a UTS namespace where it is called so.
+//! slurmd. Slurm's own look for their host's name: each has a UTS namespace where it is called so, and /etc/hosts.
 
 use crate::agents::{Slurmd, node_lines, ports_in_a_row};
 use crate::cluster::{Controller, Munged, Process, until};
@@ -90,6 +90,8 @@ impl Lab {
         }
         std::fs::write(site.conf(), text(0, "clients", [0, 1])).unwrap();
         std::fs::create_dir(site.dir.join("out")).unwrap();
+        let hosts = format!("{} {}\n{} {}\n", ADDRESSES[0], NAMES[0], ADDRESSES[1], NAMES[1]);
+        std::fs::write(site.dir.join("hosts"), hosts + "127.0.0.1 localhost\n").unwrap();
         if side == Side::Ours {
             site.init();
         }
@@ -126,8 +128,13 @@ impl Lab {
                 command
             }
             Side::Slurm => {
+                let hosts = self.dir.join("hosts");
+                let script = format!(
+                    "mount --bind {} /etc/hosts && hostname $0 && exec \"$@\"",
+                    hosts.display()
+                );
                 let mut command = Command::new("unshare");
-                command.args(["-u", "sh", "-c", "hostname $0 && exec \"$@\"", NAMES[at]]);
+                command.args(["-u", "-m", "sh", "-c", &script, NAMES[at]]);
                 command.arg(program("slurmctld"));
                 command
             }
