@@ -54,7 +54,9 @@ impl fmt::Display for Outcome {
 fn gaps(times: &[Duration], event: Duration, end: Duration) -> Gaps {
     let longest = |from: Duration, to: Duration| {
         let inside = times.iter().copied().filter(|at| (from..=to).contains(at));
-        let all: Vec<Duration> = [from].into_iter().chain(inside).chain([to]).collect();
+        let mut all: Vec<Duration> = [from].into_iter().chain(inside).chain([to]).collect();
+        // Several threads have noted them.
+        all.sort_unstable();
         all.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     };
     // The first second is the start of the loops.
