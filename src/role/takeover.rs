@@ -22,7 +22,7 @@
 //!   time, unless the new primary's heartbeat has stopped, too.
 //! - Stopping is a switchover: the reign is handed to a standby that is connected and not stopping,
 //!   before the process ends. A shutdown hands to nobody.
-//! - A claim is for the epoch after the one that was judged: who has claimed since is left in peace.
+//! - A claim is for the epoch after the one that was judged: who has claimed since stays in peace.
 //! - Nobody reigns at first: the host that is listed first claims at once, others after the
 //!   timeout. Who was the primary and comes back before anybody has claimed goes on at once.
 //!
