@@ -42,6 +42,7 @@ mod reign;
 mod relay;
 mod session;
 pub mod shell;
+pub mod standing;
 pub mod warm;
 
 /// What becomes of requests now.
@@ -106,6 +107,8 @@ pub struct Pair {
     pub warm: Mutex<Option<warm::Following>>,
     /// How far.
     pub progress: warm::Progress,
+    /// What is told of this controller to who asks how it stands.
+    pub known: Mutex<standing::Known>,
     /// All controllers are to end: nobody takes over.
     pub resigned: AtomicBool,
     /// A claim is under way, or has won: the log is followed no more.
