@@ -5,8 +5,13 @@
 //! The sabotage is in programs that stand in for the real ones, not in the drill.
 #![cfg(all(feature = "drill", feature = "cli"))]
 
+#[allow(dead_code, reason = "nothing of another package is needed")]
+#[path = "programs/mod.rs"]
+mod programs;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -88,14 +93,14 @@ impl Stage {
     }
 }
 
-const SMALL: [&str; 4] = ["--rounds", "1", "--jobs", "30"];
+const SMALL: [&str; 4] = ["--scenario", "kill", "--jobs", "30"];
 
 #[test]
 fn a_cluster_that_loses_nothing_passes_and_leaves_nothing_behind() {
     let stage = Stage::new();
     // The folder of programs may be said as seen from here.
     let ended = Command::new(DRILL)
-        .args(["--rounds", "2", "--jobs", "40", "--programs", "bin"])
+        .args(["--scenario", "takeover,all", "--jobs", "40", "--programs", "bin"])
         .current_dir(stage.dir.path())
         .env("TMPDIR", stage.tmp())
         .stdin(Stdio::null())
@@ -122,17 +127,62 @@ fn sabotage(program: &str, script: &str, kind: &str, counted: &str) {
 }
 
 #[test]
-fn a_job_that_the_controller_forgets_is_counted_as_lost() {
-    // At its second start the state lacks job 1, whose key is 00000001, that was told at the first.
+fn a_job_that_the_controllers_forget_is_counted_as_lost() {
     let script = r#"
-while [ $# -gt 0 ]; do [ "$1" = -f ] && conf=$2; shift; done
-mkdir "$stage/first" 2>/dev/null || {
-    state=$(sed -n 's/^StateSaveLocation=//p' "$conf")
-    "$statectl" -C "$state" delete jobs --key-b64 AAAAAQ== >&2
-}
-exec "$real" -D -f "$conf"
+case "$*" in *"show job"*) "$real" "$@" | grep -v '^JobId=1 ' ;; *) exec "$real" "$@" ;; esac
 "#;
-    sabotage("slurmctld", script, "unknown: 1 ", "1 lost, 0 run twice");
+    sabotage("scontrol", script, "unknown: 1 ", "1 lost, 0 run twice");
+}
+
+/// From the moment of the fault on one submission is told an id that is no job's, and one job runs
+/// twice: both are counted, whatever happens to the controllers.
+fn after(scenario: &str) {
+    let stage = Stage::new();
+    let script = r#"
+for last; do :; done
+# The fault is in the middle of thirty.
+case "$*" in
+*drill-28\ *) echo Submitted batch job 987654; exit ;;
+*drill-29\ *)
+    said=$("$real" "$@") || exit
+    while [ $# -gt 0 ]; do [ "$1" = -o ] && out=${2%j}; shift; done
+    sh "$last" >>"${out%\%}${said##* }"
+    echo "$said" ;;
+*) exec "$real" "$@" ;;
+esac
+"#;
+    stage.replace("sbatch", script);
+    let (code, said) = stage.run(&["--scenario", scenario, "--jobs", "30"]);
+    if code == 3 && said.contains("leave it out of --scenario") {
+        return programs::cannot(&format!("drill {scenario}: not possible here"));
+    }
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("unknown: 1 (ids 987654)"), "{said}");
+    assert!(said.contains("\nran twice: 1 (ids "), "{said}");
+    assert!(said.contains(" acknowledged, 1 lost, 1 run twice,"), "{said}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn loss_and_repetition_are_counted_when_the_primary_is_stopped_or_hands_over() {
+    after("stop");
+    after("takeover");
+}
+
+#[test]
+fn loss_and_repetition_are_counted_when_the_primary_is_frozen() {
+    after("hang");
+    after("freeze");
+}
+
+#[test]
+fn loss_and_repetition_are_counted_when_the_disk_is_full() {
+    after("full");
+}
+
+#[test]
+fn loss_and_repetition_are_counted_when_networks_are_cut() {
+    after("cut");
 }
 
 #[test]
@@ -194,17 +244,23 @@ fn signal(child: &Child, number: i32) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
+/// A drill in the middle of its stream.
+fn running(stage: &Stage) -> Child {
+    let child = stage.command(&["--jobs", "2000"]).process_group(0).spawn().unwrap();
+    let runs = || {
+        let drill = fs::read_dir(stage.tmp()).unwrap().flatten().next()?;
+        fs::read_dir(drill.path().join("pair/out/1")).ok()?.flatten().nth(20)
+    };
+    until("jobs run", || runs().is_some());
+    assert!(stage.left().len() > 3, "the cluster is seen");
+    child
+}
+
 #[test]
 fn a_signal_in_the_stream_ends_it_with_everything_that_it_started() {
     for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         let stage = Stage::new();
-        let child = stage.command(&["--jobs", "2000"]).spawn().unwrap();
-        let runs = || {
-            let drill = fs::read_dir(stage.tmp()).unwrap().flatten().next()?;
-            fs::read_dir(drill.path().join("out/1")).ok()?.flatten().nth(20)
-        };
-        until("jobs run", || runs().is_some());
-        assert!(stage.left().len() > 3, "the cluster is seen");
+        let child = running(&stage);
         signal(&child, number);
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8(ended.stdout).unwrap();
@@ -213,6 +269,33 @@ fn a_signal_in_the_stream_ends_it_with_everything_that_it_started() {
         assert!(stage.is_empty());
         assert_eq!(stage.left(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn sigkill_of_the_drill_ends_everything_that_it_started_too() {
+    let kill = |pid: i32| assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    let nothing_stays = |stage: &Stage| {
+        until("all of it is gone", || stage.left().is_empty() && stage.is_empty());
+    };
+    // Who is known to the caller; all of his group, as a shell kills its job.
+    for sign in [1, -1] {
+        let stage = Stage::new();
+        let mut child = running(&stage);
+        kill(sign * i32::try_from(child.id()).unwrap());
+        child.wait().unwrap();
+        nothing_stays(&stage);
+    }
+    // The process that does the work.
+    let stage = Stage::new();
+    let child = running(&stage);
+    let below = format!("/proc/{0}/task/{0}/children", child.id());
+    kill(fs::read_to_string(below).unwrap().trim().parse().unwrap());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(3));
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(said.contains("killed by signal 9; everything it had started is gone"), "{said}");
+    assert!(stage.is_empty());
+    assert_eq!(stage.left(), Vec::<String>::new());
 }
 
 #[test]
@@ -231,5 +314,5 @@ fn what_cannot_be_done_is_said_with_what_to_do_next() {
     let ended = stage.command(&SMALL).env("TMPDIR", &blank).output().unwrap();
     assert_eq!(ended.status.code(), Some(3));
     let (code, said) = stage.run(&["--scenario", "flood"]);
-    assert!(code == 2 && said.contains("controller: kill -9"), "{said}");
+    assert!(code == 2 && said.contains("kill: kill -9 of the primary"), "{said}");
 }

@@ -31,6 +31,7 @@ pub mod log;
 pub mod memory;
 mod metrics;
 pub mod node;
+mod own_thread;
 mod pair;
 pub mod pipeline;
 pub mod sched;

@@ -17,6 +17,7 @@ use crate::controller::busy::Busy;
 use crate::controller::core::{self, Command, Effect, Outcome, World};
 use crate::controller::flow::{Flow, IN_FLIGHT_MAX};
 use crate::controller::metrics::Numbers;
+use crate::controller::sched::bell::Bell;
 use crate::controller::state::{self, Change, State, StateError};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::Message;
@@ -121,6 +122,7 @@ struct Shared {
     refused: AtomicBool,
     ending: Ending,
     effects: mpsc::UnboundedSender<Effect>,
+    bell: Bell,
     numbers: Arc<Numbers>,
 }
 
@@ -148,12 +150,14 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 }
 
 impl Pipeline {
-    /// Starts the threads. What is to be done comes out of the receiver.
+    /// Starts the threads. What is to be done comes out of the receiver; the bell rings when the
+    /// scheduler may find something.
     pub fn start(
         conf: Arc<Conf>,
         store: Store,
         state: State,
         began: i64,
+        bell: Bell,
     ) -> std::io::Result<(Pipeline, mpsc::UnboundedReceiver<Effect>)> {
         let (effects, wanted) = mpsc::unbounded_channel();
         let durable = Live {
@@ -173,6 +177,7 @@ impl Pipeline {
             refused: AtomicBool::new(false),
             ending: Ending::new(),
             effects,
+            bell,
             numbers: Arc::default(),
         });
         let (work, commands) = mpsc::channel(IN_FLIGHT_MAX);
@@ -471,6 +476,7 @@ impl Concluder {
     fn begin(&self, effect: Effect) {
         match effect {
             Effect::Note(note) => tracing::info!("{note}"),
+            Effect::Schedule => self.shared.bell.ring(),
             // Nobody listens any more when the controller ends.
             other => drop(self.shared.effects.send(other)),
         }

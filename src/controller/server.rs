@@ -7,6 +7,7 @@
 //! - At most [`CONNECTIONS_MAX`] are served at a time; others wait in the kernel.
 
 use crate::controller::log::Rarely;
+use crate::controller::own_thread::{aside, go_on};
 use crate::controller::service::{Answer, Asker, End, Service};
 use crate::slurm::auth::{Auth, Opened, Proved, Role, Sealed, To};
 use crate::slurm::wire::constants::rc;
@@ -19,8 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// How long an unknown peer may take to say who he is.
@@ -93,12 +93,7 @@ async fn accept(service: Arc<Service>, listener: TcpListener, places: Arc<Semaph
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let service = Arc::clone(&service);
-                tokio::spawn(async move {
-                    if let Err(dropped) = serve(&service, stream, peer).await {
-                        tracing::debug!("{peer}: {dropped}");
-                    }
-                    drop(place);
-                });
+                tokio::spawn(serve(service, stream, peer, place));
             }
             // Out of descriptors, most likely: those that are served give theirs back.
             Err(error) => {
@@ -217,13 +212,26 @@ pub struct Asked {
 }
 
 async fn serve(
-    service: &Arc<Service>,
+    service: Arc<Service>,
     mut stream: TcpStream,
     peer: SocketAddr,
-) -> Result<(), Dropped> {
-    match begin(service.auth(), &mut stream).await? {
-        Some(begun) => serve_begun(service, &mut stream, peer, begun).await,
-        None => Ok(()),
+    place: OwnedSemaphorePermit,
+) {
+    let begun = match begin(service.auth(), &mut stream).await {
+        Ok(Some(begun)) => begun,
+        Ok(None) => return,
+        Err(dropped) => return tracing::debug!("{peer}: {dropped}"),
+    };
+    let waits = service.auth().asks_daemon();
+    let served = async move {
+        if let Err(dropped) = serve_begun(&service, &mut stream, peer, begun).await {
+            tracing::debug!("{peer}: {dropped}");
+        }
+        drop(place);
+    };
+    let shared = if waits { go_on(served) } else { Some(served) };
+    if let Some(served) = shared {
+        served.await;
     }
 }
 
@@ -329,7 +337,7 @@ async fn judged(auth: &Arc<Auth>, peer: SocketAddr, bytes: Vec<u8>) -> Result<Ju
     }
     let auth = Arc::clone(auth);
     // munged is asked, and waited for.
-    Ok(spawn_blocking(move || judge(&auth, peer, &bytes)).await?)
+    Ok(aside(move || judge(&auth, peer, &bytes)).await?)
 }
 
 /// Judges a head that is whole.
@@ -424,7 +432,7 @@ async fn write(
     let may_wait = auth.asks_daemon() || is_long(&message);
     let sealed = if may_wait {
         let auth = Arc::clone(auth);
-        spawn_blocking(move || seal(&auth, version, role, to, &message)).await?
+        aside(move || seal(&auth, version, role, to, &message)).await?
     } else {
         seal(auth, version, role, to, &message)
     };

@@ -14,6 +14,7 @@ use crate::controller::job::Payload;
 use crate::controller::known_users::KnownUsers;
 use crate::controller::log;
 use crate::controller::metrics::Numbers;
+use crate::controller::own_thread::aside;
 use crate::controller::pipeline::{AGAIN, Live, Pipeline, WRITING};
 use crate::controller::sched::{Board, Forecasts};
 use crate::controller::state::{self, State, StateError};
@@ -99,8 +100,9 @@ impl Service {
         state: State,
         host: Host,
     ) -> std::io::Result<(Service, mpsc::UnboundedReceiver<Effect>)> {
-        let (pipeline, wanted) = Pipeline::start(Arc::new(conf), store, state, host.started)?;
         let (users, board) = (Arc::default(), Board::default());
+        let (conf, bell) = (Arc::new(conf), board.bell().clone());
+        let (pipeline, wanted) = Pipeline::start(conf, store, state, host.started, bell)?;
         let (pulse, launching) = (Pulse::default(), Launching::default());
         let reigning = None;
         Ok((Service { auth, pipeline, users, host, board, pulse, launching, reigning }, wanted))
@@ -271,7 +273,7 @@ impl Service {
             Some(known) => known,
             None => {
                 let users = Arc::clone(&self.users);
-                spawn_blocking(move || users.ask(uid, gid)).await.unwrap_or_default()
+                aside(move || users.ask(uid, gid)).await.unwrap_or_default()
             }
         };
         let (name, groups) = (known.name.clone(), known.groups.clone());
@@ -317,7 +319,7 @@ impl Service {
             message if asks_only(&message) => {
                 let service = Arc::clone(self);
                 // A listing may be long, and a script has to be read.
-                let told = spawn_blocking(move || service.inform(message, who)).await;
+                let told = aside(move || service.inform(message, who)).await;
                 told.unwrap_or(Answer::Nothing)
             }
             other => self.change(other, asker).await,

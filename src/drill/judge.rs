@@ -28,10 +28,29 @@ pub fn name(number: u32) -> String {
     format!("drill-{number}")
 }
 
-/// Its script. Every fourth job lasts, so that some wait and some run whenever the worst happens.
+/// Submissions from this number on are heavy: they fill a disk that is nearly full.
+pub const HEAVY: u32 = 1_000_000_000;
+
+/// Lines of 33 bytes in a heavy script, which compress to half of it.
+const HEAVY_LINES: usize = 12_000;
+
+/// Its script. Every third job lasts, so that some wait and some run whenever the worst happens.
 pub fn script(number: u32) -> String {
-    let lasts = if number.is_multiple_of(4) { "sleep 0.3\n" } else { "" };
-    format!("#!/bin/sh\n# {}\necho ran {number}\n{lasts}echo ended {number}\n", name(number))
+    let lasts = if number.is_multiple_of(3) { "sleep 0.5\n" } else { "" };
+    let name = name(number);
+    let light = format!("#!/bin/sh\n# {name}\necho ran {number}\n{lasts}echo ended {number}\n");
+    if number < HEAVY { light } else { light + "exit\n" + &weight(number) }
+}
+
+fn weight(number: u32) -> String {
+    let mut state = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..HEAVY_LINES).map(|_| format!("#{:016x}{:015x}\n", word(), word() >> 4)).collect()
 }
 
 /// A job as `scontrol show job` shows it.

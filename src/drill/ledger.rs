@@ -3,11 +3,11 @@
 //!
 //! | seconds from the fault until | the first event that counts |
 //! |---|---|
-//! | it answers | `Answers` |
+//! | one reigns | `Reigns` |
 //! | the next id | `Told` of a submission that began after the fault: an answer that was on its way proves nothing |
-//! | the next job starts | `Started` after `Answers`: what was launched before the fault proves nothing |
+//! | the next job starts | `Started` after `Reigns`: what was launched before the fault proves nothing |
 
-use crate::drill::judge::Told;
+use crate::drill::judge::{HEAVY, Told};
 use std::time::Duration;
 
 /// Something that was seen.
@@ -23,8 +23,8 @@ pub enum Event {
     Started,
     /// The worst happened.
     Fault,
-    /// The controller takes connections again.
-    Answers,
+    /// A controller says that it is in charge.
+    Reigns,
 }
 
 /// Everything that was seen in a round.
@@ -36,8 +36,8 @@ pub struct Ledger {
 /// Seconds from the fault; `None`: it was not seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gaps {
-    /// Until the controller takes connections.
-    pub answers: Option<Duration>,
+    /// Until a controller reigns.
+    pub reigns: Option<Duration>,
     /// Until a submission that began afterwards is told its id.
     pub told: Option<Duration>,
     /// Until a job starts that was not launched before.
@@ -59,9 +59,10 @@ impl Ledger {
         self.events.iter().filter_map(told).collect()
     }
 
-    /// How many were told an id.
+    /// How many were told an id, those not counted that only take room.
     pub fn told_count(&self) -> usize {
-        self.events.iter().filter(|(_, event)| matches!(event, Event::Told { .. })).count()
+        let counts = |event: &Event| matches!(event, Event::Told { number, .. } if *number < HEAVY);
+        self.events.iter().filter(|(_, event)| counts(event)).count()
     }
 
     /// What was submitted.
@@ -98,11 +99,11 @@ impl Ledger {
         for (at, event) in &self.events[fault..] {
             let gap = at.saturating_sub(from);
             match event {
-                Event::Answers => _ = gaps.answers.get_or_insert(gap),
+                Event::Reigns => _ = gaps.reigns.get_or_insert(gap),
                 Event::Told { number, .. } if !began_before(number) => {
                     gaps.told.get_or_insert(gap);
                 }
-                Event::Started if gaps.answers.is_some() => _ = gaps.started.get_or_insert(gap),
+                Event::Started if gaps.reigns.is_some() => _ = gaps.started.get_or_insert(gap),
                 _ => {}
             }
         }
@@ -133,14 +134,14 @@ mod tests {
             (11, Event::Told { number: 1, id: 7 }),
             (12, Event::Started),
             (13, Event::Sent { number: 2 }),
-            (30, Event::Answers),
+            (30, Event::Reigns),
             (35, Event::Told { number: 2, id: 8 }),
             (50, Event::Started),
-            (60, Event::Answers),
+            (60, Event::Reigns),
             (70, Event::Told { number: 3, id: 9 }),
         ]);
         let gaps = ledger.gaps();
-        assert_eq!(gaps.answers, Some(ms(20)));
+        assert_eq!(gaps.reigns, Some(ms(20)));
         assert_eq!(gaps.told, Some(ms(25)));
         assert_eq!(gaps.started, Some(ms(40)));
         assert_eq!(ledger.told().iter().map(|told| told.id).collect::<Vec<_>>(), [7, 8, 9]);

@@ -32,6 +32,10 @@ pub struct Stream<'a> {
     pub claimed: &'a AtomicUsize,
     /// No more.
     pub stop: &'a AtomicBool,
+    /// The number of the next heavy one.
+    pub heavy: &'a AtomicU32,
+    /// No more heavy ones.
+    pub light: &'a AtomicBool,
 }
 
 impl Stream<'_> {
@@ -53,17 +57,40 @@ impl Stream<'_> {
         }
     }
 
+    /// Submits one, by somebody who has not waited yet.
+    pub fn submit_one(&self) {
+        self.until_told(&self.place.dir.join("scripts/one"));
+    }
+
+    /// Submits heavy ones until no more is wanted.
+    pub fn submit_heavy(&self) {
+        let script = self.place.dir.join("scripts/heavy");
+        while !self.light.load(Ordering::Acquire) && !self.stop.load(Ordering::Acquire) {
+            self.attempt(self.heavy.fetch_add(1, Ordering::Relaxed), &script);
+        }
+    }
+
     /// Each attempt is a submission of its own: nobody knows what became of one that failed.
     fn until_told(&self, script: &Path) {
         while !self.stop.load(Ordering::Acquire) {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            self.note(Event::Sent { number });
-            match self.once(number, script) {
-                Ok(id) => return self.note(Event::Told { number, id }),
-                Err(why) => {
-                    self.note(Event::Refused { number, why });
-                    std::thread::sleep(PAUSE);
-                }
+            if self.attempt(self.next.fetch_add(1, Ordering::Relaxed), script) {
+                return;
+            }
+        }
+    }
+
+    /// Whether its client printed an id.
+    fn attempt(&self, number: u32, script: &Path) -> bool {
+        self.note(Event::Sent { number });
+        match self.once(number, script) {
+            Ok(id) => {
+                self.note(Event::Told { number, id });
+                true
+            }
+            Err(why) => {
+                self.note(Event::Refused { number, why });
+                std::thread::sleep(PAUSE);
+                false
             }
         }
     }

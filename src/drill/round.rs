@@ -1,13 +1,15 @@
-//! One round, in order: a stream of submissions, the worst in the middle of it, mended at once; the
-//! stream goes on until as many jobs are told as were asked for; then all jobs run to their end,
-//! and what was told is compared with what is there.
+//! One round, in order: a primary, a standby that is ready; a stream of submissions, the worst in
+//! the middle of it, mended when another reign has begun; the stream goes on until as many jobs are
+//! told as were asked for; then all jobs run to their end, and what was told is compared with what
+//! is there.
 
 use crate::drill::args::Args;
 use crate::drill::cluster::Cluster;
-use crate::drill::judge::{self, Told, Verdict};
+use crate::drill::judge::{self, HEAVY, Told, Verdict};
 use crate::drill::ledger::{Event, Gaps, Ledger};
 use crate::drill::load::Stream;
-use crate::drill::scenario::Scenario;
+use crate::drill::place::{HOSTS, TIMEOUT_S};
+use crate::drill::scenario::{Scenario, Until};
 use crate::drill::{End, evidence, stop};
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,12 +23,10 @@ const STILL: Duration = Duration::from_secs(60);
 /// What became of a round.
 #[derive(Debug)]
 pub struct Round {
-    /// Counted from 1.
-    pub number: u32,
     /// What happened in it.
     pub scenario: &'static Scenario,
-    /// How many were told before that.
-    pub told_before: usize,
+    /// Who reigned until then.
+    pub primary: &'static str,
     /// Who was told what.
     pub told: Vec<Told>,
     /// What was submitted.
@@ -55,10 +55,12 @@ pub fn play(
     let outputs = cluster.place.outputs(number);
     fs::create_dir(&outputs)
         .map_err(|error| End::unable(format!("{}: {error}", outputs.display()), "set TMPDIR"))?;
-    let first = before.iter().flat_map(|round| &round.sent).max().map_or(1, |last| last + 1);
-    let (ledger, next) = (Mutex::new(Ledger::default()), AtomicU32::new(first));
+    let primary = cluster.until_settled()?;
+    let sent = before.iter().flat_map(|round| &round.sent).filter(|number| **number < HEAVY);
+    let (ledger, next) = (Mutex::new(Ledger::default()), AtomicU32::new(1));
+    next.store(sent.max().map_or(1, |last| last + 1), Ordering::Relaxed);
     let (jobs, stop, claimed) = (args.jobs as usize, AtomicBool::new(false), AtomicUsize::new(0));
-    let after = moment(number, args.rounds, jobs);
+    let (heavy, light) = (AtomicU32::new(HEAVY + number * 10_000), AtomicBool::new(false));
     let stream = Stream {
         place: cluster.place,
         round: number,
@@ -68,18 +70,30 @@ pub fn play(
         jobs,
         claimed: &claimed,
         stop: &stop,
+        heavy: &heavy,
+        light: &light,
     };
+    let after = moment(number, jobs);
     std::thread::scope(|scope| {
         let (stream, _ends) = (&stream, EndsIt(&stop));
         scope.spawn(move || stream.watch());
         for submitter in 0..args.submitters {
             scope.spawn(move || stream.submit(submitter));
         }
-        during(cluster, stream, scenario, after)?;
+        until_told(cluster, stream, after)?;
+        match scenario.until {
+            Until::PutOff => {
+                scope.spawn(move || stream.submit_heavy());
+                full(cluster, stream, scenario, primary)?;
+                scope.spawn(move || stream.submit_one());
+            }
+            _ => gone(cluster, stream, scenario, primary)?,
+        }
+        until_told(cluster, stream, stream.jobs)?;
         until_over(cluster, stream)
     })?;
     let ledger = ledger.into_inner().expect("nobody panics with it");
-    judged(cluster, &ledger, scenario, number, after)
+    judged(cluster, &ledger, scenario, (number, HOSTS[primary]))
 }
 
 /// Sets a flag when it goes, whatever the reason: whoever looks at it ends.
@@ -91,29 +105,68 @@ impl Drop for EndsIt<'_> {
     }
 }
 
-/// After how many ids the worst happens: earlier and later in the stream, by the round.
-fn moment(round: u32, rounds: u32, jobs: usize) -> usize {
-    (jobs * (2 * round as usize - 1) / (2 * rounds as usize)).clamp(1, jobs - 1)
+/// After how many ids the worst happens: a third, a half, two thirds of them, in turn.
+fn moment(round: u32, jobs: usize) -> usize {
+    jobs * (round as usize % 3 + 2) / 6
 }
 
-/// From the first submission to the last id.
-fn during(
+/// The primary goes, or its role does; another reign begins; it is mended.
+fn gone(
     cluster: &mut Cluster<'_>,
     stream: &Stream<'_>,
     scenario: &'static Scenario,
-    after: usize,
+    primary: usize,
 ) -> Result<(), End> {
-    until_told(cluster, stream, after)?;
+    cluster.mark(primary);
     stream.note(Event::Fault);
-    scenario.fault.iter().chain(scenario.mend).try_for_each(|act| cluster.act(*act))?;
-    let come = stop::until_often(STILL, || Ok(cluster.answers()?.then_some(())))?;
-    if come.is_none() {
-        let said = cluster.controller_said();
-        let what = format!("slurmctld takes no connection after {}:\n{said}", scenario.says);
-        return Err(End::unable(what, "run it again with --keep, and read the log"));
+    let now = scenario.fault.iter().chain(scenario.at_once());
+    now.copied().try_for_each(|act| cluster.act(act, primary))?;
+    cluster.progress.show(&format!("round {}: waiting for another reign", stream.round));
+    let other = 1 - primary;
+    if scenario.until == Until::SameReigns {
+        let limit = 3 * Duration::from_secs(TIMEOUT_S.into());
+        let reigns = stop::until(limit, || Ok(cluster.reigns(other)?.then_some(())))?;
+        if reigns.is_some() || !cluster.reigns(primary)? {
+            return Err(cluster.look("the reign has changed hands, without need", other));
+        }
+        return scenario.mend.iter().copied().try_for_each(|act| cluster.act(act, primary));
     }
-    stream.note(Event::Answers);
-    until_told(cluster, stream, stream.jobs)
+    let either = scenario.until == Until::OneReigns;
+    let come = stop::until_often(STILL, || {
+        Ok((cluster.reigns(other)? || either && cluster.reigns(primary)?).then_some(()))
+    })?;
+    if come.is_none() {
+        let what = format!("nobody else reigns after {}", scenario.says);
+        return Err(cluster.look(&what.replace('%', HOSTS[primary]), other));
+    }
+    stream.note(Event::Reigns);
+    scenario.mend.iter().copied().try_for_each(|act| cluster.act(act, primary))
+}
+
+/// There is no room, until submissions are put off, while information is given; then there is.
+fn full(
+    cluster: &mut Cluster<'_>,
+    stream: &Stream<'_>,
+    scenario: &'static Scenario,
+    primary: usize,
+) -> Result<(), End> {
+    cluster.mark(primary);
+    scenario.fault.iter().copied().try_for_each(|act| cluster.act(act, primary))?;
+    let put_off = stop::until(STILL, || {
+        cluster.progress.show(&format!("round {}: until nothing more fits", stream.round));
+        Ok(cluster.said_since(primary).contains("changes are put off").then_some(()))
+    })?;
+    let asked = cluster.client("squeue").arg("-h").output();
+    let answered = asked.is_ok_and(|ran| ran.status.success());
+    stream.light.store(true, Ordering::Release);
+    stream.note(Event::Fault);
+    scenario.mend.iter().copied().try_for_each(|act| cluster.act(act, primary))?;
+    stream.note(Event::Reigns);
+    if put_off.is_none() || !answered {
+        let what = "on a full disk submissions are not put off, or information is not given";
+        return Err(cluster.look(what, primary));
+    }
+    Ok(())
 }
 
 fn until_told(cluster: &Cluster<'_>, stream: &Stream<'_>, many: usize) -> Result<(), End> {
@@ -132,8 +185,9 @@ fn until_told(cluster: &Cluster<'_>, stream: &Stream<'_>, many: usize) -> Result
         if changed.elapsed() >= STILL {
             let ledger = stream.ledger.lock().expect("nobody panics with it");
             let why = ledger.refused_since().map_or("(nothing)", |(_, why)| why).to_owned();
+            drop(ledger);
             let what = format!("no submission gets an id any more; sbatch says: {why}");
-            return Err(End::unable(what, "run it again with --keep, and read slurmctld.log"));
+            return Err(cluster.look(&what, 0));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -167,8 +221,7 @@ fn judged(
     cluster: &Cluster<'_>,
     ledger: &Ledger,
     scenario: &'static Scenario,
-    number: u32,
-    told_before: usize,
+    (number, primary): (u32, &'static str),
 ) -> Result<Round, End> {
     cluster.progress.show(&format!("round {number}: asking for each job and its script"));
     let (told, sent) = (ledger.told(), ledger.sent().into_iter().collect::<BTreeSet<u32>>());
@@ -180,7 +233,7 @@ fn judged(
     let untold: BTreeSet<String> = untold.collect();
     let untold_there = there.jobs.values().filter(|job| untold.contains(&job.name)).count();
     let gaps = ledger.gaps();
-    Ok(Round { number, scenario, told_before, told, sent, untold_there, ran, verdict, gaps })
+    Ok(Round { scenario, primary, told, sent, untold_there, ran, verdict, gaps })
 }
 
 #[cfg(test)]
@@ -189,10 +242,9 @@ mod tests {
 
     #[test]
     fn the_worst_happens_within_the_stream_earlier_and_later() {
-        assert_eq!((1..=3).map(|round| moment(round, 3, 300)).collect::<Vec<_>>(), [50, 150, 250]);
-        for (rounds, jobs) in [(1, 20), (1000, 20), (7, 20_000)] {
-            let all = (1..=rounds).map(|round| moment(round, rounds, jobs));
-            assert!(all.into_iter().all(|at| (1..jobs).contains(&at)));
+        assert_eq!((1..=4).map(|round| moment(round, 60)).collect::<Vec<_>>(), [30, 40, 20, 30]);
+        for jobs in [20, 20_000] {
+            assert!((1..=1000).all(|round| (1..jobs - 1).contains(&moment(round, jobs))));
         }
     }
 }

@@ -17,20 +17,25 @@ extern "C" fn note(signal: libc::c_int) {
 /// From now on SIGINT, SIGTERM and SIGHUP only set what [`asked`] reads; ignored ones stay ignored.
 pub fn catch() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: an all-zero sigaction is a valid value, the pointers outlive the calls, and the
-        // handler only stores a word.
-        unsafe {
-            let mut old: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &raw mut old) != 0
-                || old.sa_sigaction == libc::SIG_IGN
-            {
-                continue;
-            }
-            let mut new: libc::sigaction = std::mem::zeroed();
-            new.sa_sigaction = note as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            new.sa_flags = libc::SA_RESTART;
-            libc::sigaction(signal, &raw const new, std::ptr::null_mut());
+        handle(signal, note);
+    }
+}
+
+/// Handles a signal, unless it is ignored.
+pub fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: an all-zero sigaction is a valid value, the pointers outlive the calls, and the
+    // handlers do what handlers may.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(signal, std::ptr::null(), &raw mut old) != 0
+            || old.sa_sigaction == libc::SIG_IGN
+        {
+            return;
         }
+        let mut new: libc::sigaction = std::mem::zeroed();
+        new.sa_sigaction = handler as libc::sighandler_t;
+        new.sa_flags = libc::SA_RESTART;
+        libc::sigaction(signal, &raw const new, std::ptr::null_mut());
     }
 }
 

@@ -60,6 +60,9 @@ pub fn play(lab: &mut Lab, kinds: &[Kind]) {
         all.told.extend(seen.told);
         all.failed.extend(seen.failed);
     }
+    if std::env::var_os("STATEDIR_FAILOVER_LOGS").is_some() {
+        eprintln!("{}", lab.logs());
+    }
     judge(lab, &all);
     std::fs::write(lab.out().join("go"), "").unwrap();
     let names: Vec<String> = (0..CLIENTS).map(|client| format!("script{client}")).collect();
@@ -139,6 +142,10 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
             seen.at.push(began.elapsed());
         } else {
             lab.wait("the stream flows again", || count() >= after + 20);
+            if kind == Kind::Takeover {
+                // Who has ceded begins anew meanwhile, and nobody notices.
+                lab.until_ready(primary);
+            }
         }
         stop.store(true, Ordering::Release);
         if kind == Kind::FreezeAll {
@@ -148,6 +155,10 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
             }
         }
     });
+    let seen = seen.into_inner().unwrap();
+    if matches!(kind, Kind::Stop | Kind::Takeover) {
+        assert!(seen.failed.is_empty(), "{kind:?}: {:?}\n{}", seen.failed, lab.logs());
+    }
     if matches!(kind, Kind::Stop | Kind::KillAll) {
         lab.start(primary);
     }
@@ -160,7 +171,7 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
     assert!(now != other || followed, "{}", lab.logs());
     lab.until_ready(1 - now);
     assert!(lab.reigns(now) && !lab.reigns(1 - now), "{}", lab.logs());
-    (seen.into_inner().unwrap(), happened)
+    (seen, happened)
 }
 
 fn happen(lab: &mut Lab, primary: usize, kind: Kind) {

@@ -89,11 +89,14 @@ fn accept(
     let user_name = if owner.name.is_empty() { Text::NONE } else { owner.name.as_str().into() };
     let course = course(world, &spec, found, id, user_name, request);
     let user = spec.user_id;
+    // One that is held starts no sooner for being looked at.
+    let may_start = course.priority != 0 || !course.dependency.is_empty();
     let job = Arc::new(Job { id, spec: Arc::new(spec), course });
     let mut changes = vec![Change::Script(id, Arc::new(payload)), Change::Job(job)];
     changes.extend(ids.change());
-    let note = Effect::Note(format!("job {id} submitted by uid {user}"));
-    Ok(Outcome { changes, reply: submitted(id), effects: vec![note, Effect::Schedule] })
+    let mut effects = vec![Effect::Note(format!("job {id} submitted by uid {user}"))];
+    effects.extend(may_start.then_some(Effect::Schedule));
+    Ok(Outcome { changes, reply: submitted(id), effects })
 }
 
 /// The request without what is kept elsewhere. Of the arguments the command line stays, as one

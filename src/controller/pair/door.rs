@@ -12,7 +12,7 @@
 //! [`HEAD_MAX`]: crate::slurm::wire::limits::HEAD_MAX
 
 use crate::controller::pair::relay::{Came, Frame, KEPT_MAX, MARK};
-use crate::controller::pair::{Counted, Pair, Stance, local, relay};
+use crate::controller::pair::{Counted, Pair, Stance, closing, local, relay};
 use crate::controller::server::{
     self, Begun, CONNECTIONS_MAX, Dropped, UNKNOWN_TIME, begin_with, refuse, serve_begun,
 };
@@ -21,6 +21,7 @@ use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::frame::LENGTH_LEN;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,29 +31,58 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 /// Between two tries to reach a primary that should be there.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until the task is aborted.
+/// Accepts connections until all ports are to be closed; then those that are there already.
 pub async fn accept(pair: Arc<Pair>, listener: TcpListener) {
+    let _open = Counted::new(&pair.doors);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let room = Arc::new(Semaphore::new(KEPT_MAX));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let (pair, room) = (Arc::clone(&pair), Arc::clone(&room));
-                tokio::spawn(async move {
-                    let _held = Counted::new(&pair.held);
-                    if let Err(dropped) = serve(&pair, stream, peer, &room).await {
-                        tracing::debug!("{peer}: {dropped}");
-                    }
-                    drop(place);
-                });
+    let mut closing = pair.closing.subscribe();
+    let take = |(stream, peer): (TcpStream, SocketAddr), place| {
+        // Counted before anybody looks whether there are any.
+        let (held, room) = (Held::new(&pair), Arc::clone(&room));
+        tokio::spawn(async move {
+            if let Err(dropped) = serve(&held.0, stream, peer, &room).await {
+                tracing::debug!("{peer}: {dropped}");
             }
+            drop((place, held));
+        });
+    };
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
+            (place, listener.accept().await)
+        };
+        let next = tokio::select! {
+            next = next => Some(next),
+            _ = closing.wait_for(|closing| *closing) => None,
+        };
+        let Some((place, accepted)) = next else {
+            return closing::close(listener, |came| take(came, None)).await;
+        };
+        match accepted {
+            Ok(came) => take(came, Some(place)),
             // Out of descriptors, most likely: those that are served give theirs back.
             Err(error) => {
                 tracing::error!("accept: {error}");
                 sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// A connection.
+struct Held(Arc<Pair>);
+
+impl Held {
+    fn new(pair: &Arc<Pair>) -> Held {
+        pair.held.fetch_add(1, Ordering::AcqRel);
+        Held(Arc::clone(pair))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -7,6 +7,7 @@
 //!  look (register, heartbeat) --\
 //!  link (to the primary) --------> shell: role::takeover::Core --> reign: claim, serve, close
 //!  session (of each standby) ---/
+//!  reach: asks agents, while the other one is silent
 //!  warm: follows the log, store and state in memory
 //! ```
 //!
@@ -32,12 +33,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+mod closing;
 mod door;
 mod link;
 mod local;
 mod look;
 mod post;
 mod program;
+pub mod reach;
 mod reign;
 mod relay;
 mod session;
@@ -115,10 +118,16 @@ pub struct Pair {
     pub claiming: AtomicBool,
     /// The epoch that the primary has offered last.
     pub offered: AtomicU64,
+    /// How many agents are reached.
+    pub reach: reach::Reach,
     /// Requests that are being served here.
     pub served: AtomicUsize,
     /// Connections.
     pub held: AtomicUsize,
+    /// Ports that are open.
+    pub doors: AtomicUsize,
+    /// All ports are to be closed.
+    pub closing: watch::Sender<bool>,
 }
 
 /// A panic of somebody else ends the controller; until then what he held is as it was.

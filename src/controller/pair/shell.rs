@@ -3,7 +3,7 @@
 use crate::base::Epoch;
 use crate::controller::log;
 use crate::controller::pair::reign::{self, Opened, Reign};
-use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, warm};
+use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
 use crate::role::Register;
 use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
@@ -88,7 +88,7 @@ impl Shell {
             for effect in effects {
                 match effect {
                     Effect::Say(text) => tracing::info!("{text}"),
-                    Effect::Claim(reason) => self.claim(reason),
+                    Effect::Claim { after, reason } => self.claim(after, reason),
                     Effect::Serve => {
                         self.serve().await?;
                         status(&format!("in charge, epoch {}", self.core.own_epoch()));
@@ -114,8 +114,12 @@ impl Shell {
         }
     }
 
-    /// The threads that look at the directory.
+    /// The threads that look at the directory, and ask agents.
     fn threads(&self) -> Result<(), String> {
+        let (pair, conf) = (Arc::clone(&self.pair), self.conf.clone());
+        let thread = std::thread::Builder::new().name("reach".to_owned());
+        let spawned = thread.spawn(move || reach::run(&pair, &conf));
+        spawned.map_err(|error| format!("threads: {error}"))?;
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let look = move || match look::share(&pair, &register) {
             Ok(()) => {
@@ -144,12 +148,12 @@ impl Shell {
         }
     }
 
-    fn claim(&self, reason: crate::format::Reason) {
+    fn claim(&self, after: Epoch, reason: crate::format::Reason) {
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
         spawn_blocking(move || {
             pair.claiming.store(true, Ordering::Release);
-            let event = match reign::claim(&pair, &register, &conf, reason) {
+            let event = match reign::claim(&pair, &register, &conf, (after, reason)) {
                 Ok(reign) => {
                     let epoch = reign.epoch();
                     *lock(&opened) = Some(reign);
@@ -183,6 +187,8 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
+        // Whoever comes from now on goes to the heir at once, and those who wait here find it later.
+        pair.closing.send_replace(true);
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
         let offered =
@@ -221,16 +227,20 @@ impl Shell {
         Some(Outcome::Again(format!("epoch {} was ceded to {to}", self.core.own_epoch())))
     }
 
-    /// Waits for those who are still at the port.
+    /// Closes the ports, and waits for those who are at them still.
     async fn linger(&self) {
+        if self.pair.resigned.load(Ordering::Acquire) {
+            // Whoever shuts all of them down tells each, and wants an answer of each.
+            tokio::time::sleep(LINGER).await;
+        }
         let until = Instant::now() + LINGER;
-        let resigned = self.pair.resigned.load(Ordering::Acquire);
-        let standbys = || lock(&self.pair.standbys).len();
+        self.pair.closing.send_replace(true);
+        let open = || self.pair.doors.load(Ordering::Acquire) > 0;
         // Standing connections are among those that are held, and end with the process.
-        while Instant::now() < until
-            && (resigned || self.pair.held.load(Ordering::Acquire) > standbys())
-        {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let standbys = || lock(&self.pair.standbys).len();
+        let held = || self.pair.held.load(Ordering::Acquire) > standbys();
+        while Instant::now() < until && (open() || held()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }

@@ -60,7 +60,8 @@ fn lab() -> Lab {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let gate: Arc<Gate> = Arc::default();
     let store = Store::open_on(shared, Options::default(), Arc::clone(&gate) as _).unwrap();
-    let (pipeline, _effects) = Pipeline::start(Arc::new(conf), store, State::default(), 1).unwrap();
+    let (conf, bell) = (Arc::new(conf), Bell::default());
+    let (pipeline, _effects) = Pipeline::start(conf, store, State::default(), 1, bell).unwrap();
     Lab { runtime, disk, gate, pipeline: Arc::new(pipeline), _effects }
 }
 

@@ -55,6 +55,22 @@ fn try_it(conf: &Conf, state: &mut State, desc: JobDesc, who: &Who) -> Result<Ar
     Ok(Arc::clone(state.job(id).expect("it was accepted")))
 }
 
+#[test]
+fn the_scheduler_looks_for_jobs_that_may_start_and_not_for_one_that_is_held() {
+    let conf = conf("");
+    for (priority, dependency, wanted) in
+        [(u32::UNSET, "", true), (5, "", true), (0, "", false), (0, "singleton", true)]
+    {
+        let desc = Box::new(JobDesc { priority, dependency: dependency.into(), ..plain() });
+        let who = Who { admin: true, ..user() };
+        let command = Command::Submit { desc, who, owner: None, request: vec![7; 16] };
+        let world = World { conf: &conf, state: &State::default(), now: 100 };
+        let Outcome { effects, changes, .. } = apply(world, &command);
+        assert!(!changes.is_empty(), "{priority} {dependency}");
+        assert_eq!(effects.contains(&Effect::Schedule), wanted, "{priority} {dependency}");
+    }
+}
+
 fn one(conf: &Conf, desc: JobDesc, who: &Who) -> Result<Arc<Job>, u32> {
     try_it(conf, &mut State::default(), desc, who)
 }
