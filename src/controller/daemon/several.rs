@@ -58,6 +58,7 @@ pub fn serving(
         taken: watch::channel((0, false)).0,
         warm: Mutex::default(),
         progress: Default::default(),
+        known: Mutex::default(),
         resigned: AtomicBool::new(false),
         claiming: AtomicBool::new(false),
         offered: AtomicU64::new(0),
