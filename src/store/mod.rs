@@ -28,6 +28,7 @@ mod follow;
 mod history;
 mod inner;
 mod keeper;
+pub mod lineage;
 mod merge;
 mod open;
 mod options;

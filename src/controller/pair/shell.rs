@@ -87,7 +87,7 @@ impl Shell {
             for effect in effects {
                 match effect {
                     Effect::Say(text) => tracing::info!("{text}"),
-                    Effect::Claim(reason) => self.claim(reason),
+                    Effect::Claim { after, reason } => self.claim(after, reason),
                     Effect::Serve => {
                         self.serve().await?;
                         status(&format!("in charge, epoch {}", self.core.own_epoch()));
@@ -147,12 +147,12 @@ impl Shell {
         }
     }
 
-    fn claim(&self, reason: crate::format::Reason) {
+    fn claim(&self, after: Epoch, reason: crate::format::Reason) {
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
         spawn_blocking(move || {
             pair.claiming.store(true, Ordering::Release);
-            let event = match reign::claim(&pair, &register, &conf, reason) {
+            let event = match reign::claim(&pair, &register, &conf, (after, reason)) {
                 Ok(reign) => {
                     let epoch = reign.epoch();
                     *lock(&opened) = Some(reign);
