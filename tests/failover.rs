@@ -198,6 +198,83 @@ fn on_prog_runs_before_serving_off_prog_after_ceding_and_relinquish_is_refused()
 }
 
 #[test]
+fn a_controller_that_was_deposed_stays_in_quarantine_over_restarts_unless_the_new_one_dies() {
+    let test =
+        "a_controller_that_was_deposed_stays_in_quarantine_over_restarts_unless_the_new_one_dies";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    let (frozen, said) = (lab.serving(0), "this controller was deposed: it does not claim for ");
+    // With its guard, which would end it: so it is silent, and not dead.
+    let all = [Some(lab.guard(0)), frozen];
+    for (signal, pid) in
+        [Signal::STOP, Signal::CONT].into_iter().flat_map(|of| all.map(|pid| (of, pid)))
+    {
+        if signal == Signal::CONT && pid == all[0] {
+            lab.wait("the other one reigns", || lab.reigns(1));
+            lab.mark(0);
+        }
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+    lab.wait("it begins anew", || lab.serving(0).is_some_and(|pid| Some(pid) != frozen));
+    lab.until_ready(0);
+    assert_eq!(lab.log(0).matches(said).count(), 1, "{}", lab.logs());
+    lab.stop(0);
+    lab.start(0);
+    lab.until_ready(0);
+    assert_eq!(lab.log(0).matches(said).count(), 2, "{}", lab.logs());
+    assert!(lab.reigns(1), "{}", lab.logs());
+    lab.kill(1);
+    lab.wait("it reigns again", || lab.reigns(0));
+    let why = "the primary that deposed this one is silent";
+    assert!(lab.log(0).contains(why), "{}", lab.logs());
+}
+
+/// What a controller's `/metrics` says.
+fn scrape(port: u16) -> String {
+    use std::io::{Read, Write};
+    let mut said = String::new();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn a_standby_and_a_primary_say_what_they_are_in_metrics_and_in_the_log_what_differs() {
+    let test = "a_standby_and_a_primary_say_what_they_are_in_metrics_and_in_the_log_what_differs";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    // Each has a munged of its own, so slurm.conf names another socket.
+    assert!(lab.log(1).contains("mgmt01 has another slurm.conf: both"), "{}", lab.logs());
+    let port = cluster::free_port();
+    let own = lab.dir.join("mgmt02/statedir.conf");
+    std::fs::write(own, format!("MetricsAddress={port}\n")).unwrap();
+    assert_eq!(lab.stop(1), Some(0));
+    lab.start(1);
+    lab.until_ready(1);
+    let differs = "has another slurm.conf, another statedir.conf: both";
+    lab.wait("both say so", || (0..2).all(|at| lab.log(at).contains(differs)));
+    assert!(!lab.logs().contains("another state directory"), "{}", lab.logs());
+    let has = |text: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(text.lines().any(|of| of == *line), "{line}\n{text}\n{}", lab.logs());
+        }
+    };
+    let said = scrape(port);
+    has(&said, &["statedir_role{role=\"standby\"} 1", "statedir_register_epoch 2"]);
+    has(&said, &["statedir_configurations_that_differ 1"]);
+    assert!(!said.contains("statedir_standby_applied_lsn 0") && !said.contains("statedir_jobs{"));
+    lab.signal(0, Signal::KILL);
+    lab.wait("it takes over", || lab.reigns(1) || lab.reigns(0));
+    lab.until_ready(usize::from(lab.reigns(0)));
+    if lab.reigns(0) {
+        // It was back before the other one had noticed.
+        lab.ask_to_take_over(1);
+    }
+    let said = scrape(port);
+    has(&said, &["statedir_role{role=\"primary\"} 1", "statedir_takeovers 1"]);
+    assert!(said.contains("statedir_jobs{") && said.contains("statedir_takeover_milliseconds "));
+}
+
+#[test]
 fn shutdown_ends_both_and_hands_to_nobody() {
     let test = "shutdown_ends_both_and_hands_to_nobody";
     let Some(mut lab) = lab(test, FAST) else { return };

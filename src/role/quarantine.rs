@@ -53,9 +53,8 @@ pub fn of(host: &str, reigns: &[Reign], timeout: Duration, now: Nanos) -> Option
             doublings += 1;
         }
     }
-    let left = until.map_or(Duration::ZERO, |(began, length)| {
-        length.saturating_sub(since(began, now))
-    });
+    let left =
+        until.map_or(Duration::ZERO, |(began, length)| length.saturating_sub(since(began, now)));
     (doublings > 0).then_some(Quarantine { left, doublings })
 }
 

@@ -52,5 +52,8 @@ record! {
         host: Text;
         epoch: u64;
         ready: u16;
+        conf_digest: u32;
+        own_digest: u64;
+        cluster: Text;
     }
 }
