@@ -11,7 +11,9 @@ use crate::ctl::commands::diff::Diff;
 use crate::ctl::commands::doctor::Doctor;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
+use crate::ctl::commands::events::Events;
 use crate::ctl::commands::export::Export;
+use crate::ctl::commands::fence::Fence;
 use crate::ctl::commands::get::{Cat, Get};
 use crate::ctl::commands::health::Health;
 use crate::ctl::commands::import::Import;
@@ -24,9 +26,11 @@ use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
 use crate::ctl::commands::repair::Repair;
 use crate::ctl::commands::restore::Restore;
+use crate::ctl::commands::role::Role;
 use crate::ctl::commands::rsync::Rsync;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
 use crate::ctl::commands::status::Status;
+use crate::ctl::commands::takeover::Takeover;
 use crate::ctl::commands::top::Top;
 use crate::ctl::commands::verify::Verify;
 use crate::ctl::exit;
@@ -123,6 +127,11 @@ pub enum Command {
     #[command(subcommand)]
     Delta(Delta),
     Repair(Repair),
+    Role(Role),
+    Events(Events),
+    Takeover(Takeover),
+    #[command(subcommand)]
+    Fence(Fence),
     #[command(subcommand)]
     Orphans(Orphans),
     Completion(Completion),

@@ -174,6 +174,8 @@ pub enum Event {
         /// Who.
         to: String,
     },
+    /// An operator says that this controller, which was deposed, may claim again.
+    Pardoned,
     /// This process is to end: SIGTERM, `systemctl stop`.
     Stop,
     /// All controllers are to end: `scontrol shutdown`.
@@ -317,6 +319,13 @@ impl Core {
         }
     }
 
+    /// Standbys that were connected to this controller while it reigned, and whether each could take
+    /// over.
+    #[must_use]
+    pub fn standbys(&self) -> &BTreeMap<String, bool> {
+        &self.standbys
+    }
+
     /// Until when this controller does not claim because it was deposed.
     #[must_use]
     pub fn quarantined_until(&self) -> Option<Duration> {
@@ -393,6 +402,7 @@ impl Core {
             Event::Standby { host, ready } => {
                 self.standbys.insert(host.clone(), *ready);
             }
+            Event::Pardoned => (self.deposed_until, self.doublings) = (None, 0),
             Event::Stop | Event::Shutdown => self.stopping = true,
             _ => {}
         }

@@ -67,7 +67,7 @@ pub use history::{At, History};
 pub use merge::{Entry, Scan};
 pub use open::lock_directory as lock_on;
 pub use options::{Clock, Options};
-pub use orphans::{Orphan, orphaned_on, orphans_on};
+pub use orphans::{Orphan, orphaned_on, orphans_on, sealed_on};
 pub use pin::Pins;
 pub use reader::{Reader, is_shared, writer_lives};
 pub use recovery::Report;

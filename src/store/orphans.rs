@@ -52,6 +52,16 @@ pub fn orphans_on(disk: &dyn Disk) -> io::Result<Vec<Orphan>> {
     Ok(found)
 }
 
+/// The last LSN of an epoch that has ended, as the seal of a later one says; `None`: none speaks of
+/// it.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sealed_on(disk: &dyn Disk, epoch: Epoch) -> io::Result<Option<Lsn>> {
+    let directory = Directory::read(disk)?;
+    Ok(Seals::of(&directory).end_of(epoch).map(|seal| seal.lsn))
+}
+
 /// The saves of an orphan, in order: what somebody asked for and was never told to be done.
 ///
 /// # Errors

@@ -64,6 +64,7 @@ pub fn serving(
         differ: Mutex::default(),
         takeovers: AtomicU64::new(0),
         takeover_ms: AtomicU64::new(0),
+        known: Mutex::default(),
         resigned: AtomicBool::new(false),
         claiming: AtomicBool::new(false),
         offered: AtomicU64::new(0),

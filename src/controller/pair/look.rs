@@ -29,7 +29,9 @@ pub fn run(pair: &Arc<Pair>, register: &Register) {
             read = Instant::now();
             *lock(&pair.digests) = Digests::read(&pair.path);
         }
-        match look(pair, register, &mut beat) {
+        let looked = look(pair, register, &mut beat);
+        lock(&pair.known).looked(looked.as_ref().err().map(ToString::to_string));
+        match looked {
             Ok(()) => said.clear(),
             Err(why) => {
                 let why = why.to_string();

@@ -47,6 +47,7 @@ mod reign;
 mod relay;
 mod session;
 pub mod shell;
+pub mod standing;
 pub mod warm;
 
 /// What becomes of requests now.
@@ -111,6 +112,8 @@ pub struct Pair {
     pub warm: Mutex<Option<warm::Following>>,
     /// How far.
     pub progress: warm::Progress,
+    /// What is told of this controller to who asks how it stands.
+    pub known: Mutex<standing::Known>,
     /// All controllers are to end: nobody takes over.
     pub resigned: AtomicBool,
     /// What this controller has of configuration.

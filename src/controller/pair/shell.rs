@@ -99,6 +99,7 @@ impl Shell {
                 _ = ticks.tick() => Event::Tick,
             };
             let effects = self.core.step(self.began.elapsed(), event);
+            lock(&self.pair.known).learn(&self.core, self.began);
             let ends = effects.contains(&Effect::Exit);
             for effect in effects {
                 match effect {
