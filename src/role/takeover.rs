@@ -23,7 +23,7 @@
 //!   started since: the register remembers.
 //! - Stopping is a switchover: the reign is handed to a standby that is connected and not stopping,
 //!   before the process ends. A shutdown hands to nobody.
-//! - A claim is for the epoch after the one that was judged: who has claimed since is left in peace.
+//! - A claim is for the epoch after the one that was judged: who claimed since is left in peace.
 //! - Nobody reigns at first: the host that is listed first claims at once, others after the
 //!   timeout. Who was the primary and comes back before anybody has claimed goes on at once.
 //!
