@@ -195,7 +195,7 @@ impl Sockets {
         Sockets { per_socket, free }
     }
 
-    /// No more than so many cores of each socket, and only of so many sockets as it takes, the last
+    /// No more than so many cores of each socket, and only of so many sockets as it takes, the first
     /// ones.
     fn limit(&mut self, most: u32, wanted: u32) {
         for free in &mut self.free {
@@ -203,7 +203,7 @@ impl Sockets {
             free.drain(..free.len() - kept);
         }
         let mut all: usize = self.free.iter().map(Vec::len).sum();
-        for free in &mut self.free {
+        for free in self.free.iter_mut().rev() {
             if all - free.len() >= wanted as usize {
                 all -= free.len();
                 free.clear();
