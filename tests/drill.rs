@@ -181,6 +181,11 @@ fn loss_and_repetition_are_counted_when_the_disk_is_full() {
 }
 
 #[test]
+fn loss_and_repetition_are_counted_when_networks_are_cut() {
+    after("cut");
+}
+
+#[test]
 fn a_script_that_is_another_one_is_counted_as_lost() {
     let script = r#"
 for last; do :; done

@@ -22,7 +22,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("drill", &["agent", "slurm", "store"]),
     // The tool names values of the lower layers (LSNs, ops, a snapshot's error), and opens the
     // directories of repositories.
-    ("ctl", &["base", "disk", "export", "format", "role", "snapshot", "store"]),
+    // It asks controllers in their protocol how they stand.
+    ("ctl", &["base", "disk", "export", "format", "role", "slurm", "snapshot", "store"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -9,11 +9,13 @@ use statedir::disk::fake::FakeDisk;
 use statedir::disk::{Access, Disk};
 use statedir::export::delta::{Place, make, sign};
 use statedir::export::{Backup, Manifest, Repository, backup_on, write_archive};
-use statedir::format::{Batch, Control, GroupHeader, Kind, Seal, SegmentHeader, group};
+use statedir::format::{Batch, Beat, Control, End, GroupHeader, Host, Kind, Member, Reason};
+use statedir::format::{Reign, Seal, SegmentHeader, group};
 use statedir::slurm::wire::constants::auth;
 use statedir::slurm::wire::frame::{self, Header};
 use statedir::slurm::wire::message::MESSAGES;
-use statedir::slurm::wire::{Field, Version};
+use statedir::slurm::wire::tables::Peer;
+use statedir::slurm::wire::{Field, Message, Version};
 use statedir_fuzz::seed_store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,11 +48,70 @@ fn main() -> std::io::Result<()> {
     }
     write("names", "segment", b"log-0000000001-0000000002")?;
     write("names", "snapshot", b"snap-0000000001-00000000000000000004")?;
+    write_register(&target.join("register"))?;
+    write_link(&target.join("link"))?;
     write_exports(&target)?;
     write_messages(&target.join("wire"))?;
     write_texts(&target)?;
     write_entries(&target.join("entry"))?;
     write_programs(&target)
+}
+
+/// One of each block of the register, without the zeros behind it; two slots of a heartbeat.
+fn write_register(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let member = |host: &str| Member {
+        host: host.to_owned(),
+        address: format!("{host}:6817"),
+        nonce: Id([1; 16]),
+        handle: vec![6; 12],
+    };
+    let (cluster, epoch, nonce) = (Id([2; 16]), Epoch(4), Id([5; 16]));
+    let members = vec![member("a"), member("b")];
+    let reign = Reign {
+        cluster,
+        epoch,
+        nonce,
+        claimed: Nanos(6),
+        reason: Reason::Silent,
+        primary: Some("b".to_owned()),
+        members: members.clone(),
+    };
+    let end = End { epoch, host: "b".to_owned() };
+    let said = Host { cluster, epoch, echo: nonce, written: Nanos(7), member: member("b") };
+    let beat = |ordinal| Beat {
+        cluster,
+        epoch,
+        ordinal,
+        written: Nanos(8),
+        agents: 9,
+        stopping: false,
+        members: members.clone(),
+    };
+    let short = |block: Vec<u8>| block[..240].to_vec();
+    let slots = [short(beat(3).encode()), short(beat(2).encode())].concat();
+    let blocks = [
+        ("reign", short(reign.encode())),
+        ("end", short(end.encode())),
+        ("host", short(said.encode())),
+        ("beats", slots),
+    ];
+    blocks.into_iter().try_for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes))
+}
+
+/// Words of controllers, one and several behind one another.
+fn write_link(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let word = |what, epoch| {
+        let word = Peer { what, host: "mgmt01".into(), epoch, ready: 1 };
+        let message = Message::Peer(Box::new(word));
+        let body = message.pack(Version::NEWEST).expect("small");
+        let header = Header::new(Version::NEWEST, message.kind(), body.len());
+        frame::pack(&header, auth::MUNGE, b"MUNGE:x:", &body)
+    };
+    let all = (0..8).flat_map(|what| word(what, 7)).collect::<Vec<u8>>();
+    std::fs::write(dir.join("word"), word(1, 3))?;
+    std::fs::write(dir.join("words"), all)
 }
 
 /// Archives with and without a snapshot, compressed and not, their manifests, and deltas.

@@ -11,7 +11,10 @@ use crate::ctl::commands::diff::Diff;
 use crate::ctl::commands::doctor::Doctor;
 use crate::ctl::commands::du::Du;
 use crate::ctl::commands::dump::Dump;
+use crate::ctl::commands::events::Events;
 use crate::ctl::commands::export::Export;
+use crate::ctl::commands::fence::Fence;
+use crate::ctl::commands::fs_probe::FsProbe;
 use crate::ctl::commands::get::{Cat, Get};
 use crate::ctl::commands::health::Health;
 use crate::ctl::commands::import::Import;
@@ -24,9 +27,11 @@ use crate::ctl::commands::prune::Prune;
 use crate::ctl::commands::put::{Delete, Put};
 use crate::ctl::commands::repair::Repair;
 use crate::ctl::commands::restore::Restore;
+use crate::ctl::commands::role::Role;
 use crate::ctl::commands::rsync::Rsync;
 use crate::ctl::commands::snapshot::{Snapshot, Snapshots};
 use crate::ctl::commands::status::Status;
+use crate::ctl::commands::takeover::Takeover;
 use crate::ctl::commands::top::Top;
 use crate::ctl::commands::verify::Verify;
 use crate::ctl::exit;
@@ -123,8 +128,14 @@ pub enum Command {
     #[command(subcommand)]
     Delta(Delta),
     Repair(Repair),
+    Role(Role),
+    Events(Events),
+    Takeover(Takeover),
+    #[command(subcommand)]
+    Fence(Fence),
     #[command(subcommand)]
     Orphans(Orphans),
+    FsProbe(FsProbe),
     Completion(Completion),
     Man(Man),
 }
@@ -186,7 +197,7 @@ mod tests {
     }
 
     fn options_are_there(command: &clap::Command, text: &str, name: &str) {
-        let own = command.get_arguments().filter(|arg| !arg.is_global_set());
+        let own = command.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set());
         for arg in own.filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
             let long = arg.get_long().map(|long| format!("--{long}"));
             let short = arg.get_short().map(|short| format!("-{short}"));

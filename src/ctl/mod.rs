@@ -6,6 +6,7 @@
 mod args;
 mod causes;
 mod commands;
+mod controllers;
 mod entry;
 pub mod exit;
 mod facts;
@@ -15,6 +16,8 @@ mod interrupt;
 mod keep_args;
 mod notes;
 mod output;
+mod pair;
+mod probe;
 mod progress;
 mod repositories;
 mod save_line;

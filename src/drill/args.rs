@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::drill::scenario::{self, Needs, SCENARIOS, Scenario};
+use crate::drill::scenario::{self, SCENARIOS, Scenario};
 use clap::Parser;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Args {
     pub fn scenarios(&self) -> Vec<&'static Scenario> {
         match &self.scenario {
             Some(names) => scenario::by_names(names).expect("it was read"),
-            None => SCENARIOS.iter().filter(|one| one.needs != Needs::Net).collect(),
+            None => SCENARIOS.iter().collect(),
         }
     }
 }

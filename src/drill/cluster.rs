@@ -91,9 +91,13 @@ impl<'a> Cluster<'a> {
                 let done = if act == Act::Fill { disk.fill() } else { disk.empty() };
                 return done.map_err(|error| ground(&error));
             }
-            Act::Cut | Act::Join => {
+            Act::Cut | Act::Join | Act::Sever | Act::Meet => {
                 let net = self.place.net.as_ref().ok_or_else(|| ground(&"no such network"))?;
-                let done = if act == Act::Cut { net.cut(primary) } else { net.join(primary) };
+                let done = match act {
+                    Act::Cut => net.cut(primary),
+                    Act::Join => net.join(primary),
+                    _ => net.apart(act == Act::Sever),
+                };
                 return done.map_err(|error| ground(&error));
             }
         }

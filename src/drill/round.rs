@@ -8,7 +8,7 @@ use crate::drill::cluster::Cluster;
 use crate::drill::judge::{self, HEAVY, Told, Verdict};
 use crate::drill::ledger::{Event, Gaps, Ledger};
 use crate::drill::load::Stream;
-use crate::drill::place::HOSTS;
+use crate::drill::place::{HOSTS, TIMEOUT_S};
 use crate::drill::scenario::{Scenario, Until};
 use crate::drill::{End, evidence, stop};
 use std::collections::BTreeSet;
@@ -123,6 +123,14 @@ fn gone(
     now.copied().try_for_each(|act| cluster.act(act, primary))?;
     cluster.progress.show(&format!("round {}: waiting for another reign", stream.round));
     let other = 1 - primary;
+    if scenario.until == Until::SameReigns {
+        let limit = 3 * Duration::from_secs(TIMEOUT_S.into());
+        let reigns = stop::until(limit, || Ok(cluster.reigns(other)?.then_some(())))?;
+        if reigns.is_some() || !cluster.reigns(primary)? {
+            return Err(cluster.look("the reign has changed hands, without need", other));
+        }
+        return scenario.mend.iter().copied().try_for_each(|act| cluster.act(act, primary));
+    }
     let either = scenario.until == Until::OneReigns;
     let come = stop::until_often(STILL, || {
         Ok((cluster.reigns(other)? || either && cluster.reigns(primary)?).then_some(()))

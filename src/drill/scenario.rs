@@ -37,6 +37,10 @@ pub enum Act {
     Cut,
     /// It is mended.
     Join,
+    /// The way between the two controllers is cut; agents and clients reach both.
+    Sever,
+    /// It is mended.
+    Meet,
 }
 
 /// What a fault needs that not everybody may.
@@ -57,6 +61,8 @@ pub enum Until {
     OtherReigns,
     /// One of them does.
     OneReigns,
+    /// Three times SlurmctldTimeout have passed, and nobody else reigns.
+    SameReigns,
     /// Submissions are put off. Seconds count from when there is room again.
     PutOff,
 }
@@ -78,11 +84,11 @@ pub struct Scenario {
     pub mend: &'static [Act],
 }
 
-use Act::{Cut, Empty, Fill, Freeze, Hang, Join, Kill, Start, Stop, TakeOver, Thaw};
+use Act::{Cut, Empty, Fill, Freeze, Hang, Join, Kill, Meet, Sever, Start, Stop, TakeOver, Thaw};
 use Part::{Agents, Primary, Standby};
 
 /// Everything that can happen.
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "kill",
         says: "kill -9 of %",
@@ -147,6 +153,14 @@ pub const SCENARIOS: [Scenario; 8] = [
         until: Until::OtherReigns,
         mend: &[Join],
     },
+    Scenario {
+        name: "link",
+        says: "only the two cut from each other",
+        needs: Needs::Net,
+        fault: &[Sever],
+        until: Until::SameReigns,
+        mend: &[Meet],
+    },
 ];
 
 impl Scenario {
@@ -187,6 +201,7 @@ mod tests {
                     Freeze => Thaw,
                     Fill => Empty,
                     Cut => Join,
+                    Sever => Meet,
                     // A role, and a process that its guard ends.
                     TakeOver | Hang => continue,
                     _ => panic!("{}: {act:?} is no fault", scenario.name),

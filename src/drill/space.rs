@@ -165,6 +165,16 @@ impl Net {
         ip(&format!("link set {} down", way(at)), None)
     }
 
+    /// The two controllers do not reach each other any more, or do again.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    pub fn apart(&self, yes: bool) -> Result<(), String> {
+        let yes = if yes { "on" } else { "off" };
+        let cut = |at| ip(&format!("link set {} type bridge_slave isolated {yes}", way(at)), None);
+        cut(0).and_then(|()| cut(1))
+    }
+
     /// It does again.
     ///
     /// # Errors

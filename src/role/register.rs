@@ -161,6 +161,35 @@ impl Register {
         epochs.max().map(|epoch| self.record(epoch)).transpose()
     }
 
+    /// Every reign that the register remembers, the oldest first: from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn reigns(&self, after: Epoch) -> Result<Vec<Reign>, RegisterError> {
+        let entries = self.disk.list().map_err(RegisterError::io("directory"))?;
+        let epochs = entries.iter().filter_map(|entry| match FileName::parse(&entry.name) {
+            Some(FileName::Reign(epoch)) if epoch > after => Some(epoch),
+            _ => None,
+        });
+        let mut epochs: Vec<Epoch> = epochs.collect();
+        epochs.sort();
+        epochs.into_iter().map(|epoch| self.record(epoch)).collect()
+    }
+
+    /// What every host says that has ever seen this directory.
+    ///
+    /// # Errors
+    /// Those of the file system; what is damaged, or being replaced, is left out.
+    pub fn hosts(&self) -> Result<Vec<Host>, RegisterError> {
+        let entries = self.disk.list().map_err(RegisterError::io("directory"))?;
+        let files = entries.iter().filter(|entry| names::host_of(&entry.name).is_some());
+        let said = |name: &str| {
+            let bytes = read_blocks(self.disk.as_ref(), name, 1).ok()?;
+            Host::decode(&bytes).ok()
+        };
+        Ok(files.filter_map(|entry| said(&entry.name)).collect())
+    }
+
     /// The record of an epoch.
     fn record(&self, epoch: Epoch) -> Result<Reign, RegisterError> {
         let file = FileName::Reign(epoch).to_string();

@@ -22,6 +22,7 @@
 //!   time, unless the new primary's heartbeat has stopped, too.
 //! - Stopping is a switchover: the reign is handed to a standby that is connected and not stopping,
 //!   before the process ends. A shutdown hands to nobody.
+//! - A claim is for the epoch after the one that was judged: who has claimed since is left in peace.
 //! - Nobody reigns at first: the host that is listed first claims at once, others after the
 //!   timeout. Who was the primary and comes back before anybody has claimed goes on at once.
 //!
@@ -164,6 +165,8 @@ pub enum Event {
         /// Who.
         to: String,
     },
+    /// An operator says that this controller, which was deposed, may claim again.
+    Pardoned,
     /// This process is to end: SIGTERM, `systemctl stop`.
     Stop,
     /// All controllers are to end: `scontrol shutdown`.
@@ -184,8 +187,15 @@ pub enum Why {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Claim the next epoch, open the store and say [`Event::Opened`] or [`Event::NotOpened`].
-    Claim(Reason),
+    /// Claim the epoch after this one, open the store and say [`Event::Opened`] or
+    /// [`Event::NotOpened`]. Where the register knows a later one, the claim is lost already: what
+    /// was held against the primary was held against another.
+    Claim {
+        /// The reign that was found wanting.
+        after: Epoch,
+        /// Why.
+        reason: Reason,
+    },
     /// Serve: run SlurmctldPrimaryOnProg, take commands, beat.
     Serve,
     /// Take no more commands, finish what is under way, close the store; then [`Event::Closed`].
@@ -217,7 +227,7 @@ pub enum Effect {
 struct Other {
     epoch: Epoch,
     primary: Option<String>,
-    /// The register was looked at.
+    /// The register was looked at, and tells of this reign or of none later.
     seen: bool,
     /// When this reign was first heard of, here.
     since: Duration,
@@ -300,6 +310,13 @@ impl Core {
         }
     }
 
+    /// Standbys that were connected to this controller while it reigned, and whether each could take
+    /// over.
+    #[must_use]
+    pub fn standbys(&self) -> &BTreeMap<String, bool> {
+        &self.standbys
+    }
+
     /// Until when this controller does not claim because it was deposed.
     #[must_use]
     pub fn quarantined_until(&self) -> Option<Duration> {
@@ -344,8 +361,9 @@ impl Core {
     fn note(&mut self, now: Duration, event: &Event) {
         match event {
             Event::Register { epoch, primary } => {
-                self.other.seen = true;
                 self.learn(now, *epoch, primary.clone());
+                // One that is heard of, but not looked up yet, has a primary whose name is to come.
+                self.other.seen |= *epoch >= self.other.epoch;
             }
             Event::Beat { epoch, ordinal, agents, stopping } if *epoch == self.other.epoch => {
                 let other = &mut self.other;
@@ -371,6 +389,7 @@ impl Core {
             Event::Standby { host, ready } => {
                 self.standbys.insert(host.clone(), *ready);
             }
+            Event::Pardoned => (self.deposed_until, self.doublings) = (None, 0),
             Event::Stop | Event::Shutdown => self.stopping = true,
             _ => {}
         }
@@ -379,8 +398,7 @@ impl Core {
     /// A reign was seen.
     fn learn(&mut self, now: Duration, epoch: Epoch, primary: Option<String>) {
         if epoch > self.other.epoch {
-            let seen = self.other.seen;
-            self.other = Other { epoch, primary, seen, since: now, ..Other::default() };
+            self.other = Other { epoch, primary, since: now, ..Other::default() };
         } else if epoch == self.other.epoch && self.other.primary.is_none() {
             self.other.primary = primary;
         }
@@ -402,6 +420,7 @@ impl Core {
                 }
             }
             Event::Offered { epoch } if epoch >= self.other.epoch => {
+                self.learn(now, epoch, None);
                 let reason = if self.wanted { Reason::Asked } else { Reason::Handover };
                 self.try_claim(now, reason, "the primary hands over", effects);
                 return;
@@ -466,7 +485,7 @@ impl Core {
         self.become_(Role::Claiming);
         self.retry_at = now + self.conf.timeout;
         effects.push(Effect::Say(format!("claims the epoch after {after}: {why}")));
-        effects.push(Effect::Claim(reason));
+        effects.push(Effect::Claim { after, reason });
     }
 
     fn claiming(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
@@ -474,6 +493,7 @@ impl Core {
             Event::Opened { epoch } => {
                 self.own = epoch;
                 self.learn(now, epoch, Some(self.conf.host.clone()));
+                self.other.seen = true;
                 (self.wanted, self.asked_at, self.deposed_until) = (false, None, None);
                 self.reigns_since = now;
                 self.become_(Role::Primary);

@@ -11,7 +11,9 @@ use crate::format::segment::FIRST_GROUP;
 use crate::log::{Groups, Payload};
 use crate::store::directory::{Directory, SegmentFacts};
 use crate::store::follow::Saved;
+use crate::store::lineage::{self, Orphaned, Segment};
 use crate::store::walk::Seals;
+use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 
@@ -50,6 +52,16 @@ pub fn orphans_on(disk: &dyn Disk) -> io::Result<Vec<Orphan>> {
     Ok(found)
 }
 
+/// The last LSN of an epoch that has ended, as the seal of a later one says; `None`: none speaks of
+/// it.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sealed_on(disk: &dyn Disk, epoch: Epoch) -> io::Result<Option<Lsn>> {
+    let directory = Directory::read(disk)?;
+    Ok(Seals::of(&directory).end_of(epoch).map(|seal| seal.lsn))
+}
+
 /// The saves of an orphan, in order: what somebody asked for and was never told to be done.
 ///
 /// # Errors
@@ -75,10 +87,16 @@ pub fn orphaned_on(disk: &dyn Disk, orphan: &Orphan) -> io::Result<Vec<Saved>> {
 
 /// Where the part of a segment begins that lies behind its epoch's seal, or off the history.
 fn begins(facts: &SegmentFacts, seals: &Seals) -> Option<u64> {
-    match seals.end_of(facts.id.epoch) {
-        Some(seal) if facts.id == seal.segment => Some(seal.offset),
-        Some(seal) => (facts.id > seal.segment).then_some(FIRST_GROUP),
-        None => (!seals.holds(facts.id.epoch, Lsn::ZERO)).then_some(FIRST_GROUP),
+    let seal = seals.end_of(facts.id.epoch);
+    let segment = match seal.map(|seal| facts.id.cmp(&seal.segment)) {
+        Some(Ordering::Less) | None => Segment::Earlier,
+        Some(Ordering::Equal) => Segment::Holds,
+        Some(Ordering::Greater) => Segment::Later,
+    };
+    match lineage::tail(seals.era(facts.id.epoch), segment) {
+        Orphaned::Nothing => None,
+        Orphaned::BehindSeal => seal.map(|seal| seal.offset),
+        Orphaned::Whole => Some(FIRST_GROUP),
     }
 }
 

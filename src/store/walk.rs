@@ -11,6 +11,8 @@ use crate::log::{Groups, Position, Stop};
 use crate::store::decision::Stand;
 use crate::store::directory::{Directory, SegmentFacts};
 use crate::store::error::Found;
+use crate::store::lineage::{self, Era, Link, Place};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -73,27 +75,47 @@ impl Seals {
     /// Whether a state of `epoch` at `lsn` can lie on the history.
     #[must_use]
     pub fn holds(&self, epoch: Epoch, lsn: Lsn) -> bool {
-        // Nothing was before the very first segment of the history.
-        let before = self.genesis.is_some_and(|first| epoch < first.epoch);
-        // An epoch between two that follow one another was left out, or cut off.
-        let skipped = self
-            .next
-            .iter()
-            .any(|((before, _), (after, _))| before.epoch < epoch && epoch < after.epoch);
-        !before && !skipped && self.ends.get(&epoch).is_none_or(|seal| lsn <= seal.lsn)
+        let behind = self.ends.get(&epoch).is_some_and(|seal| lsn > seal.lsn);
+        let place = if behind { Place::Behind } else { Place::Within };
+        lineage::state(self.era(epoch), place)
+    }
+
+    /// What `epoch` is to the history.
+    #[must_use]
+    pub fn era(&self, epoch: Epoch) -> Era {
+        let mut links = self.next.iter();
+        if self.genesis.is_some_and(|first| epoch < first.epoch) {
+            Era::Before
+        } else if self.ends.contains_key(&epoch) {
+            Era::Sealed
+        } else if links.any(|((from, _), (to, _))| from.epoch < epoch && epoch < to.epoch) {
+            Era::Skipped
+        } else {
+            match self.newest.map(|newest| epoch.cmp(&newest.epoch)) {
+                Some(Ordering::Less) => Era::Older,
+                Some(Ordering::Equal) => Era::Newest,
+                Some(Ordering::Greater) | None => Era::Later,
+            }
+        }
     }
 
     /// Whether a snapshot lies on the history: as [`Seals::holds`], and where its epoch was sealed
     /// the log goes on from it within the sealed part, with the sealed chain at its end.
     #[must_use]
     pub fn accepts(&self, snapshot: &SnapshotHeader) -> bool {
-        let within = |seal: &Seal| {
-            let place = (snapshot.resume, snapshot.resume_offset);
-            place <= (seal.segment, seal.offset)
-                && (snapshot.lsn < seal.lsn || snapshot.chain == seal.chain)
+        let against = |seal: &Seal| {
+            let goes_on = (snapshot.resume, snapshot.resume_offset);
+            let within = goes_on <= (seal.segment, seal.offset) && snapshot.lsn <= seal.lsn;
+            let link = match (snapshot.lsn == seal.lsn, snapshot.chain == seal.chain) {
+                (false, _) => Link::Apart,
+                (true, true) => Link::Same,
+                (true, false) => Link::Differs,
+            };
+            (if within { Place::Within } else { Place::Behind }, link)
         };
-        self.holds(snapshot.epoch, snapshot.lsn)
-            && self.ends.get(&snapshot.epoch).is_none_or(within)
+        let seal = self.ends.get(&snapshot.epoch);
+        let (place, link) = seal.map_or((Place::Within, Link::Apart), against);
+        lineage::snapshot(self.era(snapshot.epoch), place, link)
     }
 
     /// The segment in which the history goes on from `at`, where an epoch was sealed.
@@ -288,6 +310,30 @@ pub fn genesis(seals: &Seals) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn seal(segment: SegmentId, offset: u64, lsn: u64) -> Seal {
+        let (lsn, chain, incarnation) = (Lsn(lsn), Chain([1; 16]), Default::default());
+        Seal { segment, offset, lsn, chain, incarnation }
+    }
+
+    /// Epochs 2, 4 and 7 follow one another; 3, 5 and 6 were claimed, too.
+    #[test]
+    fn seals_tell_what_each_epoch_is_to_the_history() {
+        let id = |epoch, ordinal| SegmentId { epoch: Epoch(epoch), ordinal };
+        let mut seals = Seals { newest: Some(id(7, 9)), ..Seals::default() };
+        for (from, to, lsn) in [(id(2, 1), id(4, 5), 10), (id(4, 6), id(7, 9), 20)] {
+            let seal = seal(from, 8192, lsn);
+            seals.next.insert((from, seal.offset), (to, seal));
+            seals.ends.insert(from.epoch, seal);
+        }
+        let eras = (1..=8).map(|epoch| seals.era(Epoch(epoch))).collect::<Vec<_>>();
+        let (sealed, skipped) = (Era::Sealed, Era::Skipped);
+        let told = [Era::Older, sealed, skipped, sealed, skipped, skipped, Era::Newest, Era::Later];
+        assert_eq!(eras, told);
+        assert!(seals.holds(Epoch(4), Lsn(20)) && !seals.holds(Epoch(4), Lsn(21)));
+        seals.genesis = Some(id(2, 1));
+        assert_eq!(seals.era(Epoch(1)), Era::Before);
+    }
 
     /// What was left of histories that were cut off to nothing bound the one that began anew: a
     /// store was opened, took saves, and then was refused.

@@ -60,6 +60,9 @@ pub fn play(lab: &mut Lab, kinds: &[Kind]) {
         all.told.extend(seen.told);
         all.failed.extend(seen.failed);
     }
+    if std::env::var_os("STATEDIR_FAILOVER_LOGS").is_some() {
+        eprintln!("{}", lab.logs());
+    }
     judge(lab, &all);
     std::fs::write(lab.out().join("go"), "").unwrap();
     let names: Vec<String> = (0..CLIENTS).map(|client| format!("script{client}")).collect();

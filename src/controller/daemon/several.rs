@@ -8,7 +8,7 @@ use crate::controller::daemon::signals::{Asked, Signals, follow};
 use crate::controller::daemon::{Site, address_of, home_of, limit_of, listen};
 use crate::controller::log;
 use crate::controller::pair::shell::{Outcome, Shell};
-use crate::controller::pair::{Pair, Stance};
+use crate::controller::pair::{Pair, Stance, reach};
 use crate::controller::service::Host;
 use crate::role::takeover::Event;
 use crate::slurm::auth::Auth;
@@ -58,9 +58,11 @@ pub fn serving(
         taken: watch::channel((0, false)).0,
         warm: Mutex::default(),
         progress: Default::default(),
+        known: Mutex::default(),
         resigned: AtomicBool::new(false),
         claiming: AtomicBool::new(false),
         offered: AtomicU64::new(0),
+        reach: reach::Reach::new(),
         served: AtomicUsize::new(0),
         held: AtomicUsize::new(0),
         doors: AtomicUsize::new(0),

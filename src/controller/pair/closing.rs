@@ -10,32 +10,62 @@
 //! accepts it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as Listener, TcpStream as Stream};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::task::spawn_blocking;
 
-/// How long connections that were begun may take until they are made: a few ways there and back.
-const HANDSHAKE: Duration = Duration::from_millis(10);
+/// How long connections that were begun may take until they are made: some ways there and back.
+/// Short: whoever comes meanwhile waits for a second.
+const HANDSHAKE: Duration = Duration::from_millis(1);
+
+/// How long the last ones may wait for a descriptor.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Closes `listener`, giving everybody who is there already to `take`.
 pub async fn close(listener: TcpListener, mut take: impl FnMut((TcpStream, SocketAddr))) {
+    // What the kernel has counts, not what the runtime has heard of; and nothing else is done
+    // meanwhile.
+    let Ok(listener) = listener.into_std() else { return };
+    let last = spawn_blocking(move || last(listener)).await.unwrap_or_default();
+    for (stream, peer) in last {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        stream.into_iter().for_each(|stream| take((stream, peer)));
+    }
+}
+
+/// The last ones.
+fn last(listener: Listener) -> Vec<(Stream, SocketAddr)> {
+    let mut last = Vec::new();
     if let Err(error) = turn_away(&listener) {
         tracing::debug!("a port is closed at once: {error}");
     }
-    let until = Instant::now() + HANDSHAKE;
-    while let Ok(accepted) = timeout_at(until, listener.accept()).await {
-        match accepted {
-            Ok(came) => take(came),
-            // Out of descriptors, most likely: they come back as others are served.
-            Err(_) => tokio::task::yield_now().await,
+    drain(&listener, &mut last);
+    sleep(HANDSHAKE);
+    let until = Instant::now() + PATIENCE;
+    while !drain(&listener, &mut last) && Instant::now() < until {
+        sleep(HANDSHAKE);
+    }
+    drop(listener);
+    last
+}
+
+/// Takes all connections that are made; whether these were all.
+fn drain(listener: &Listener, last: &mut Vec<(Stream, SocketAddr)>) -> bool {
+    loop {
+        match listener.accept() {
+            Ok(came) => last.push(came),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Else out of descriptors, most likely: they come back as others are served.
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
     }
 }
 
 /// Drops what begins a connection: a packet with SYN, and neither ACK, RST nor FIN.
-fn turn_away(listener: &TcpListener) -> io::Result<()> {
+fn turn_away(listener: &Listener) -> io::Result<()> {
     /// Where the flags are in a TCP header.
     const FLAGS: u32 = 13;
     const ALL: u32 = 0x17;

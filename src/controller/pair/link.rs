@@ -150,6 +150,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
 
 /// The primary lives: requests go there.
 fn heard(pair: &Pair, at: usize, epoch: u64) {
+    pair.reach.heard();
     pair.happened(Event::Heard { epoch: crate::base::Epoch(epoch) });
     pair.stance.send_if_modified(|stance| match stance {
         Stance::Serves(_) => false,

@@ -2,7 +2,7 @@
 //! its operator tells it.
 
 use crate::controller::core::{Command, Order};
-use crate::controller::pair::{Pair, Stance, lock, session};
+use crate::controller::pair::{Pair, Stance, lock, session, standing};
 use crate::controller::server::{Begun, Dropped, answer as reply, receive};
 use crate::role::takeover::Event;
 use crate::slurm::wire::constants::{peer, rc};
@@ -25,7 +25,10 @@ pub fn is_local(kind: u16) -> bool {
     const TAKEOVER: u16 = 1012;
     const CONTROL_STATUS: u16 = 2053;
     const PEER: u16 = 23801;
-    matches!(kind, SHUTDOWN | PING | RELINQUISH | TAKEOVER | CONTROL_STATUS | PEER)
+    const STANDING: u16 = 23802;
+    const PARDON: u16 = 23804;
+    let all = [SHUTDOWN, PING, RELINQUISH, TAKEOVER, CONTROL_STATUS, PEER, STANDING, PARDON];
+    all.contains(&kind)
 }
 
 /// Answers a message that is for this very controller.
@@ -44,6 +47,15 @@ pub async fn answer(
         Message::ControlStatusRequest => {
             let status = Message::ControlStatus(Box::new(status(pair)));
             return reply(&pair.auth, &mut stream, &asked, status).await;
+        }
+        Message::StandingRequest => {
+            let standing = Message::Standing(Box::new(standing::of(pair).await));
+            return reply(&pair.auth, &mut stream, &asked, standing).await;
+        }
+        Message::Pardon if admin => {
+            tracing::info!("{from} says that this controller may claim again");
+            pair.happened(Event::Pardoned);
+            rc::OK
         }
         Message::Peer(word) if admin => {
             session::run(pair, stream, (**word).clone()).await;

@@ -4,7 +4,7 @@
 //! Invariant: whatever it sees it says; what follows from it is the core's to decide.
 
 use crate::base::Local;
-use crate::controller::pair::{Pair, Stance};
+use crate::controller::pair::{Pair, Stance, lock};
 use crate::role::takeover::Event;
 use crate::role::{Register, RegisterError};
 use crate::store::{OpenError, Options, Store, share_on};
@@ -18,7 +18,9 @@ pub fn run(pair: &Arc<Pair>, register: &Register) {
     let mut said = String::new();
     let mut beat = (0, Instant::now());
     loop {
-        match look(pair, register, &mut beat) {
+        let looked = look(pair, register, &mut beat);
+        lock(&pair.known).looked(looked.as_ref().err().map(ToString::to_string));
+        match looked {
             Ok(()) => said.clear(),
             Err(why) => {
                 let why = why.to_string();

@@ -7,6 +7,7 @@
 //!  look (register, heartbeat) --\
 //!  link (to the primary) --------> shell: role::takeover::Core --> reign: claim, serve, close
 //!  session (of each standby) ---/
+//!  reach: asks agents, while the other one is silent
 //!  warm: follows the log, store and state in memory
 //! ```
 //!
@@ -20,9 +21,9 @@
 use crate::controller::home::Recover;
 use crate::controller::service::{Host, Service};
 use crate::role::takeover::Event;
-use crate::role::{Register, Sight};
+use crate::role::{Check, Register, Sight};
 use crate::slurm::auth::{Auth, Identity};
-use crate::slurm::conf::own::Own;
+use crate::slurm::conf::own::{AuthorityCheck, Own};
 use crate::slurm::conf::{Conf, ControllerHost};
 use crate::slurm::wire::tables::Peer;
 use std::collections::HashMap;
@@ -39,10 +40,12 @@ mod local;
 mod look;
 mod post;
 mod program;
+pub mod reach;
 mod reign;
 mod relay;
 mod session;
 pub mod shell;
+pub mod standing;
 pub mod warm;
 
 /// What becomes of requests now.
@@ -107,12 +110,16 @@ pub struct Pair {
     pub warm: Mutex<Option<warm::Following>>,
     /// How far.
     pub progress: warm::Progress,
+    /// What is told of this controller to who asks how it stands.
+    pub known: Mutex<standing::Known>,
     /// All controllers are to end: nobody takes over.
     pub resigned: AtomicBool,
     /// A claim is under way, or has won: the log is followed no more.
     pub claiming: AtomicBool,
     /// The epoch that the primary has offered last.
     pub offered: AtomicU64,
+    /// How many agents are reached.
+    pub reach: reach::Reach,
     /// Requests that are being served here.
     pub served: AtomicUsize,
     /// Connections.
@@ -182,7 +189,13 @@ impl Pair {
         let disk = crate::disk::Real::open(&self.dir).map_err(|error| error.to_string())?;
         let own = &self.hosts[usize::from(self.host.index)];
         let address = format!("{}:{}", own.address, self.port);
-        Register::new(Arc::new(disk), &own.name, &address).map_err(|error| error.to_string())
+        let register = Register::new(Arc::new(disk), &own.name, &address);
+        let register = register.map_err(|error| error.to_string())?;
+        Ok(match self.own.authority_check {
+            None => register,
+            Some(AuthorityCheck::Name) => register.checking(Check::Name),
+            Some(AuthorityCheck::Mark) => register.checking(Check::Mark),
+        })
     }
 
     /// How often whatever shows life is done.

@@ -39,7 +39,7 @@ impl Opened {
     }
 }
 
-/// Claims the next epoch and opens the store in it. Waits for the disk.
+/// Claims the epoch after `after` and opens the store in it. Waits for the disk.
 ///
 /// # Errors
 /// Why not, for the core and in words.
@@ -47,15 +47,18 @@ pub fn claim(
     pair: &Pair,
     register: &Register,
     old: &Conf,
-    reason: Reason,
+    (after, reason): (Epoch, Reason),
 ) -> Result<Opened, (Why, String)> {
     let began = Instant::now();
-    // After what was seen when it was decided to: whoever has claimed meanwhile is left in peace.
-    let sight = pair.sight.borrow().clone();
-    let sight = match sight {
-        Some(sight) => sight,
-        None => register.look().map_err(|error| (Why::Failed, error.to_string()))?,
-    };
+    let sight = register.look().map_err(|error| (Why::Failed, error.to_string()))?;
+    let newest = sight.reign.epoch;
+    if newest != after {
+        // Whoever has claimed since it was decided to is left in peace.
+        return Err((
+            Why::Lost,
+            format!("epoch {newest} has begun since epoch {after} was judged"),
+        ));
+    }
     let reigning = register.claim_after(&sight, reason).map_err(|error| {
         let why = match &error {
             ClaimError::Lost { .. } => Why::Lost,
@@ -187,7 +190,7 @@ fn beat(
         while !stop.load(Ordering::Acquire) && service.still_reigns() {
             let beaten = match &mut heart {
                 None => Heart::start(&reigning).map(|started| heart = Some(started)),
-                Some(heart) => heart.beat(0, false).map(|fresh| {
+                Some(heart) => heart.beat(pair.reach.found(), false).map(|fresh| {
                     let before = &reigning.reign().members;
                     let is_new = |host: &str| before.iter().all(|known| known.host != host);
                     for member in fresh.into_iter().filter(|member| is_new(&member.host)) {

@@ -52,6 +52,7 @@ pub async fn run(pair: &Arc<Pair>, stream: TcpStream, first: Peer) {
 }
 
 fn heard(pair: &Pair, host: &str, word: &Peer) {
+    pair.reach.heard();
     let host = host.to_owned();
     match word.what {
         peer::WATCHES => pair.happened(Event::Standby { host, ready: word.ready != 0 }),

@@ -3,7 +3,7 @@
 use crate::base::Epoch;
 use crate::controller::log;
 use crate::controller::pair::reign::{self, Opened, Reign};
-use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, warm};
+use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
 use crate::role::Register;
 use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
@@ -83,11 +83,12 @@ impl Shell {
                 _ = ticks.tick() => Event::Tick,
             };
             let effects = self.core.step(self.began.elapsed(), event);
+            lock(&self.pair.known).learn(&self.core, self.began);
             let ends = effects.contains(&Effect::Exit);
             for effect in effects {
                 match effect {
                     Effect::Say(text) => tracing::info!("{text}"),
-                    Effect::Claim(reason) => self.claim(reason),
+                    Effect::Claim { after, reason } => self.claim(after, reason),
                     Effect::Serve => {
                         self.serve().await?;
                         status(&format!("in charge, epoch {}", self.core.own_epoch()));
@@ -113,8 +114,12 @@ impl Shell {
         }
     }
 
-    /// The threads that look at the directory.
+    /// The threads that look at the directory, and ask agents.
     fn threads(&self) -> Result<(), String> {
+        let (pair, conf) = (Arc::clone(&self.pair), self.conf.clone());
+        let thread = std::thread::Builder::new().name("reach".to_owned());
+        let spawned = thread.spawn(move || reach::run(&pair, &conf));
+        spawned.map_err(|error| format!("threads: {error}"))?;
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let look = move || match look::share(&pair, &register) {
             Ok(()) => {
@@ -143,12 +148,12 @@ impl Shell {
         }
     }
 
-    fn claim(&self, reason: crate::format::Reason) {
+    fn claim(&self, after: Epoch, reason: crate::format::Reason) {
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
         spawn_blocking(move || {
             pair.claiming.store(true, Ordering::Release);
-            let event = match reign::claim(&pair, &register, &conf, reason) {
+            let event = match reign::claim(&pair, &register, &conf, (after, reason)) {
                 Ok(reign) => {
                     let epoch = reign.epoch();
                     *lock(&opened) = Some(reign);
@@ -182,6 +187,8 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
+        // Whoever comes from now on goes to the heir at once, and those who wait here find it later.
+        pair.closing.send_replace(true);
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
         let offered =

@@ -9,7 +9,10 @@ pub mod diff;
 pub mod doctor;
 pub mod du;
 pub mod dump;
+pub mod events;
 pub mod export;
+pub mod fence;
+pub mod fs_probe;
 pub mod get;
 pub mod health;
 pub mod import;
@@ -22,9 +25,11 @@ pub mod prune;
 pub mod put;
 pub mod repair;
 pub mod restore;
+pub mod role;
 pub mod rsync;
 pub mod snapshot;
 pub mod status;
+pub mod takeover;
 pub mod top;
 pub mod verify;
 
@@ -67,6 +72,11 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Backups(backups) => backups.run(session, output),
         Command::Delta(delta) => delta.run(session, output),
         Command::Restore(restore) => restore.run(session, output),
+        Command::Role(role) => role.run(session, output),
+        Command::Events(events) => events.run(session, output),
+        Command::Takeover(takeover) => takeover.run(session, output),
+        Command::Fence(fence) => fence.run(session, output),
+        Command::FsProbe(probe) => probe.run(session, output),
         Command::Orphans(orphans) => orphans.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),

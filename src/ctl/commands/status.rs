@@ -1,10 +1,13 @@
-//! `status`: three lines when all is well, in drbdadm's manner.
+//! `status`: three lines when all is well, in drbdadm's manner; of several controllers that share
+//! the directory, this host's, its peers', and the directory's.
 
 use crate::base::Nanos;
+use crate::ctl::controllers::Controllers;
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::notes;
 use crate::ctl::output::Output;
+use crate::ctl::pair::{self, Pair};
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{age, duration, rfc3339};
@@ -21,6 +24,10 @@ use std::time::Duration;
 /// code is then 3, or 4 where something durable is damaged.
 #[derive(Debug, Args)]
 pub struct Status {
+    /// Where several controllers share the directory: this host's SlurmctldHost, if the machine is
+    /// called otherwise.
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// Print only what is not healthy.
     #[arg(short = 'x')]
     only_unhealthy: bool,
@@ -75,6 +82,9 @@ impl Status {
     }
 
     fn once(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
+        if let Some(controllers) = Controllers::of(session) {
+            return self.pair(session, &controllers, output);
+        }
         let reader = match Reader::open(session.dir()?) {
             Ok(reader) => reader,
             Err(error) => {
@@ -96,6 +106,29 @@ impl Status {
             }
         }
         Ok(if healthy { Exit::Ok } else { Exit::Degraded })
+    }
+}
+
+impl Status {
+    fn pair(
+        &self,
+        session: &Session,
+        controllers: &Controllers,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let pair = Pair::look(session, controllers, self.host.as_deref());
+        let healthy = pair.wrong.is_empty();
+        if !(healthy && self.only_unhealthy) {
+            match session.json() {
+                true => output.object(&pair::object(&pair))?,
+                false => pair::print(&pair, output)?,
+            }
+        }
+        Ok(match healthy {
+            true => Exit::Ok,
+            false if pair.told.iter().all(|told| told.standing.is_err()) => Exit::Unreachable,
+            false => Exit::Degraded,
+        })
     }
 }
 

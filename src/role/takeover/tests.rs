@@ -80,7 +80,7 @@ impl Lab {
 
 fn claim_in(effects: &[Effect]) -> Option<Reason> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Claim(reason) => Some(*reason),
+        Effect::Claim { reason, .. } => Some(*reason),
         _ => None,
     })
 }
@@ -116,6 +116,33 @@ fn silence_is_acted_on_after_the_timeout() {
     let mut lab = Lab::standby("b", "a");
     let heard = |lab: &mut Lab| lab.give(Event::Heard { epoch: Epoch(3) });
     assert_eq!(lab.pass(20 * T, heard), None);
+}
+
+#[test]
+fn a_claim_names_the_reign_that_was_found_wanting() {
+    // Two standbys of a silent primary: the second one has judged a, not b, which reigns by now.
+    let mut lab = Lab::standby("c", "a");
+    lab.now += T / 2;
+    lab.give(Event::Tick);
+    lab.now += T / 2;
+    let effects = lab.give(Event::Agents(10));
+    assert!(effects.contains(&Effect::Claim { after: Epoch(3), reason: Reason::Silent }));
+    lab.give(Event::NotOpened { why: Why::Lost });
+    lab.register(4, Some("b"));
+    lab.give(Event::Agents(10));
+    assert_eq!(lab.pass(20 * T, |lab| lab.beat(4, 10)), None);
+}
+
+#[test]
+fn a_reign_that_is_heard_of_before_the_register_names_it_is_not_nobodys() {
+    let mut lab = Lab::standby("a", "b");
+    let heard = |lab: &mut Lab| lab.give(Event::Heard { epoch: Epoch(4) });
+    assert_eq!(lab.pass(2 * T, heard), None);
+    // What is looked up late is of the reign before.
+    assert_eq!(lab.register(3, Some("b")), []);
+    assert_eq!(lab.pass(2 * T, heard), None);
+    lab.register(4, Some("b"));
+    assert_eq!(claim_in(&lab.give(ended("b"))), Some(Reason::Dead));
 }
 
 #[test]

@@ -309,3 +309,25 @@ pub mod peer {
     /// All controllers are to end.
     pub const SHUTDOWN: u16 = 6;
 }
+
+/// How a controller of several stands.
+pub mod standing {
+    /// Its role: follows, relays, watches.
+    pub const STANDBY: u16 = 1;
+    /// Claims, and opens the store.
+    pub const CLAIMING: u16 = 2;
+    /// Serves.
+    pub const PRIMARY: u16 = 3;
+    /// Closes the store and hands over.
+    pub const CEDING: u16 = 4;
+    /// Is about to exit.
+    pub const STOPPED: u16 = 5;
+    /// A flag: the register says that it has seen this very directory, so that it may claim.
+    pub const ADMITTED: u32 = 1;
+    /// It follows the state in memory.
+    pub const FOLLOWS: u32 = 2;
+    /// It puts changes off: saves do not get through.
+    pub const PUTS_OFF: u32 = 4;
+    /// It has looked at the directory at least once.
+    pub const LOOKED: u32 = 8;
+}

@@ -19,9 +19,9 @@ use crate::slurm::wire::tables::{
     AgentLoad, AllocationDone, ArrayErrors, BatchDone, Config, ControlStatus, DeletePartition,
     EpilogDone, InfoRequest, Job, JobDesc, JobRequest, JobTimes, JobsRequest, KillJob, KillRequest,
     Launch, Listing, Node, NodeRequest, Partition, Peer, Prolog, PrologDone, Registered,
-    Registration, Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since, Step,
-    StepDone, StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode, UpdatePartition,
-    UserJobsRequest, WillRun,
+    Registration, Requeue, ReturnCode, ReturnMessage, Script, Shutdown, SignalTasks, Since,
+    Standing, Step, StepDone, StepsRequest, Submitted, Suspend, SuspendTasks, TopJob, UpdateNode,
+    UpdatePartition, UserJobsRequest, WillRun,
 };
 
 /// One line of the table.
@@ -221,6 +221,12 @@ messages! {
     8002 ReturnMessage(ReturnMessage), V20_11, SMALL_MAX;
     /// Controllers of a pair among each other.
     23801 Peer(Peer), V22_05, SMALL_MAX;
+    /// `statectl status`: how does this controller stand?
+    23802 StandingRequest, V22_05, SMALL_MAX;
+    /// How it stands.
+    23803 Standing(Standing), V22_05, SMALL_MAX;
+    /// `statectl fence clear`: a controller that was deposed may claim again.
+    23804 Pardon, V22_05, SMALL_MAX;
 }
 
 impl Message {

@@ -53,4 +53,34 @@ record! {
         epoch: u64;
         ready: u16;
     }
+
+    /// How a controller of several stands, as it knows itself, whatever the directory does (23803).
+    /// What its numbers mean: see [`crate::slurm::wire::constants::standing`].
+    Standing {
+        host: Text;
+        index: u16;
+        version: Text;
+        role: u16;
+        epoch: u64;
+        primary: Text;
+        own_epoch: u64;
+        applied_lsn: u64;
+        read_lsn: u64;
+        flags: u32;
+        quarantine_s: u32;
+        looked_ms: u32;
+        trouble: Text;
+        now: u64;
+        started: Time;
+        conf_digest: Text;
+        own_digest: Text;
+        peers: Vec<PeerStanding>;
+    }
+
+    /// Another controller, as this one sees it.
+    PeerStanding {
+        host: Text;
+        connected: u16;
+        ready: u16;
+    }
 }

@@ -19,7 +19,8 @@ pub use agent::{
 };
 pub use config::{Config, JobDefault, Pair, PluginPairs};
 pub use control::{
-    ControlStatus, InfoRequest, Peer, ReturnCode, ReturnMessage, Shutdown, Since, StepId,
+    ControlStatus, InfoRequest, Peer, PeerStanding, ReturnCode, ReturnMessage, Shutdown, Since,
+    Standing, StepId,
 };
 pub use cred::Cred;
 pub use groups::{CoreGroup, CoreGroups, CpuGroup, CpuGroups, MemGroup, MemGroups};
@@ -51,6 +52,8 @@ pub fn all() -> Vec<(&'static str, &'static [Column])> {
         row::<ReturnMessage>(),
         row::<ControlStatus>(),
         row::<Peer>(),
+        row::<Standing>(),
+        row::<PeerStanding>(),
         row::<Shutdown>(),
         row::<Since>(),
         row::<InfoRequest>(),
