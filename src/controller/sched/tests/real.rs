@@ -137,7 +137,7 @@ fn same_on(nodes: &str, select: &str, partition: &str, rows: &[(&str, &str)]) {
 }
 
 #[test]
-fn of_sockets_that_give_a_part_each_the_first_are_taken() {
+fn of_sockets_that_give_a_part_each_as_many_are_taken_as_it_takes() {
     same_on(
         "NodeName=n[1-3] Sockets=2 CoresPerSocket=2 ThreadsPerCore=2 RealMemory=1000\n",
         "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n",
@@ -145,6 +145,8 @@ fn of_sockets_that_give_a_part_each_the_first_are_taken() {
         &[
             ("-n 2 --ntasks-per-socket=1", "2 n1:0-1:20"),
             ("-n 3 --ntasks-per-socket=2", "4 n1:0-1,4-5:40"),
+            ("-n 3 -c 2 --ntasks-per-socket=1", "6 n1:0-1,4-5:40 n2:4-5:20"),
+            ("-n 9 --ntasks-per-socket=3", "10 n1:0-7:80 n2:4-5:20"),
         ],
     );
 }
