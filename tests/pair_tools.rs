@@ -74,6 +74,14 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
     assert!(lines[2].starts_with("  directory:Shared snapshot"), "{ran:?}");
     let ran = run(&lab, "status -x --host mgmt01");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
+    // What it rests on.
+    let ran = run(&lab, "doctor --no-probe --json");
+    let lines: Vec<Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for name in ["controllers", "shared", "same files", "clocks", "agents", "size"] {
+        let line = lines.iter().find(|line| line["check"] == name);
+        assert_eq!(line.map(|line| &line["verdict"]), Some(&"ok".into()), "{name}: {ran:?}");
+    }
     // From the other host.
     let other = run(&lab, "status --host mgmt02").out;
     assert!(other.starts_with("mgmt02 role:Standby disk:UpToDate epoch:"), "{other}");
@@ -132,6 +140,9 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
     assert_eq!(run(&lab, "role --host mgmt01").code, 8);
     let silent = run(&lab, "takeover --host mgmt01");
     assert!(silent.code == 8 && silent.err.contains("; next: systemctl status"), "{silent:?}");
+    let ran = run(&lab, "doctor --no-probe");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("\nfail controllers  mgmt01: "), "{ran:?}");
     // And both.
     lab.kill(1);
     let ran = run(&lab, "status");

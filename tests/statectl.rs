@@ -15,6 +15,8 @@ mod keeping;
 mod manners;
 #[path = "statectl/orphans.rs"]
 mod orphans;
+#[path = "statectl/probing.rs"]
+mod probing;
 #[path = "statectl/reading.rs"]
 mod reading;
 #[path = "statectl/tool.rs"]

@@ -14,6 +14,7 @@ use crate::ctl::commands::dump::Dump;
 use crate::ctl::commands::events::Events;
 use crate::ctl::commands::export::Export;
 use crate::ctl::commands::fence::Fence;
+use crate::ctl::commands::fs_probe::FsProbe;
 use crate::ctl::commands::get::{Cat, Get};
 use crate::ctl::commands::health::Health;
 use crate::ctl::commands::import::Import;
@@ -134,6 +135,7 @@ pub enum Command {
     Fence(Fence),
     #[command(subcommand)]
     Orphans(Orphans),
+    FsProbe(FsProbe),
     Completion(Completion),
     Man(Man),
 }
@@ -195,7 +197,7 @@ mod tests {
     }
 
     fn options_are_there(command: &clap::Command, text: &str, name: &str) {
-        let own = command.get_arguments().filter(|arg| !arg.is_global_set());
+        let own = command.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set());
         for arg in own.filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
             let long = arg.get_long().map(|long| format!("--{long}"));
             let short = arg.get_short().map(|short| format!("-{short}"));

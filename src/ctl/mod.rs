@@ -17,6 +17,7 @@ mod keep_args;
 mod notes;
 mod output;
 mod pair;
+mod probe;
 mod progress;
 mod repositories;
 mod save_line;

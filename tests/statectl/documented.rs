@@ -96,6 +96,9 @@ fn every_field_of_every_object_is_documented() {
     ] {
         documented(command, &tool.run(&[args, &["--json"]].concat()));
     }
+    let probed =
+        ["fs-probe", tool.dir().to_str().unwrap(), "--rounds", "2", "--json"].map(str::to_owned);
+    documented("fs-probe", &tool.run(&probed));
     let orphaned = Tool::with_store();
     crate::orphans::deposed(&orphaned);
     let lines = orphaned.beside("lines");

@@ -22,9 +22,9 @@ use crate::controller::home::Recover;
 use crate::controller::metrics::place::Place;
 use crate::controller::service::{Host, Service};
 use crate::role::takeover::Event;
-use crate::role::{Register, Sight};
+use crate::role::{Check, Register, Sight};
 use crate::slurm::auth::{Auth, Identity};
-use crate::slurm::conf::own::Own;
+use crate::slurm::conf::own::{AuthorityCheck, Own};
 use crate::slurm::conf::{Conf, ControllerHost};
 use crate::slurm::wire::tables::Peer;
 use std::collections::{BTreeMap, HashMap};
@@ -199,7 +199,13 @@ impl Pair {
         let disk = crate::disk::Real::open(&self.dir).map_err(|error| error.to_string())?;
         let own = &self.hosts[usize::from(self.host.index)];
         let address = format!("{}:{}", own.address, self.port);
-        Register::new(Arc::new(disk), &own.name, &address).map_err(|error| error.to_string())
+        let register = Register::new(Arc::new(disk), &own.name, &address);
+        let register = register.map_err(|error| error.to_string())?;
+        Ok(match self.own.authority_check {
+            None => register,
+            Some(AuthorityCheck::Name) => register.checking(Check::Name),
+            Some(AuthorityCheck::Mark) => register.checking(Check::Mark),
+        })
     }
 
     /// What is shown in metrics.

@@ -1,6 +1,9 @@
 //! `doctor`: looks at everything that a store rests on, a line for each, with what to do.
 
+mod pair;
+
 use crate::base::Nanos;
+use crate::ctl::controllers::{Controllers, HUNG, within};
 use crate::ctl::exit::Exit;
 use crate::ctl::facts;
 use crate::ctl::failure::Failure;
@@ -32,8 +35,9 @@ const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 /// Looks at everything that a store rests on.
 ///
-/// Permissions, file system, flushes, clock, room, slurm.conf: a line for each, ok, warn or fail,
-/// and what to do.
+/// Permissions, file system, flushes, clock, room, size, slurm.conf: a line for each, ok, warn or
+/// fail, and what to do. Where several controllers share the directory: whether each answers, sees
+/// it, has the same files and the same time, whether slurmds are reached from here, the mount.
 ///
 /// Flushes are timed with a small file of its own in the directory. Exit code 3 if anything is to
 /// be warned of, 1 if anything fails, 4 if it is the store itself.
@@ -92,6 +96,15 @@ impl Doctor {
 
     fn checks(&self, session: &Session, dir: &Path) -> Vec<Check> {
         let mut checks = Vec::new();
+        let there = dir.to_owned();
+        if within(HUNG, move || there.metadata().is_ok()).is_none() {
+            let what = format!("does not answer for {}", text::span(HUNG));
+            checks.push(fail("directory", what, format!("findmnt -T {}", session.quoted_dir())));
+            // The controllers answer whatever it does.
+            let controllers = Controllers::of(session);
+            checks.extend(controllers.iter().flat_map(|of| pair::checks(session, of, dir)));
+            return checks;
+        }
         checks.extend(slurm(session, dir));
         let disk = match Real::open(dir) {
             Ok(disk) => disk,
@@ -113,6 +126,8 @@ impl Doctor {
         let verified = verify(dir, Level::Quick);
         checks.push(clock(verified.as_ref().ok()));
         checks.push(room(session, &disk, verified.as_ref().ok()));
+        let entries = disk.list().unwrap_or_default();
+        checks.push(pair::size(entries.iter().map(|entry| entry.allocated).sum()));
         checks.push(match &verified {
             Ok(verified) => store(session, verified),
             Err(error) => {
@@ -125,6 +140,8 @@ impl Doctor {
                 Check { name: "store", verdict, what, next: Some(next) }
             }
         });
+        let controllers = Controllers::of(session);
+        checks.extend(controllers.iter().flat_map(|of| pair::checks(session, of, dir)));
         checks
     }
 

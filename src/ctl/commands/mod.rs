@@ -12,6 +12,7 @@ pub mod dump;
 pub mod events;
 pub mod export;
 pub mod fence;
+pub mod fs_probe;
 pub mod get;
 pub mod health;
 pub mod import;
@@ -75,6 +76,7 @@ pub fn run(command: Command, session: &Session, output: &mut Output) -> Result<E
         Command::Events(events) => events.run(session, output),
         Command::Takeover(takeover) => takeover.run(session, output),
         Command::Fence(fence) => fence.run(session, output),
+        Command::FsProbe(probe) => probe.run(session, output),
         Command::Orphans(orphans) => orphans.run(session, output),
         Command::Repair(repair) => repair.run(session, output),
         Command::Completion(completion) => completion.run(output),

@@ -7,6 +7,7 @@ mod print;
 mod wrong;
 
 pub use print::{is_ready_for, object, print, role_of};
+pub use wrong::{clocks, differing};
 
 use crate::base::{Epoch, Lsn, Nanos};
 use crate::ctl::controllers::{Controllers, HUNG, Told, within};

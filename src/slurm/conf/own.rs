@@ -4,6 +4,7 @@
 //! | key | value | default |
 //! |---|---|---|
 //! | `AuthKeyFile` | instead of munge: a 0600 file, whose owner alone is served | none |
+//! | `AuthorityCheck` | how a primary asks whether it still reigns: `name`, `mark` | by the kind of mount |
 //! | `Guard` | whether a second process ends one that hangs, and starts it again: `yes`, `no` | yes |
 //! | `HealthDrain` | whether our agent drains a node whose HealthCheckProgram fails | yes |
 //! | `History` | how far back the state can be read, in minutes or as `days-hours` | 1-0 |
@@ -21,8 +22,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys, in the order of the table.
-pub const KEYS: [&str; 7] =
-    ["AuthKeyFile", "Guard", "HealthDrain", "History", "HistoryRatio", "MetricsAddress", "Mode"];
+pub const KEYS: [&str; 8] = [
+    "AuthKeyFile",
+    "AuthorityCheck",
+    "Guard",
+    "HealthDrain",
+    "History",
+    "HistoryRatio",
+    "MetricsAddress",
+    "Mode",
+];
 
 /// The name of the file.
 pub const NAME: &str = "statedir.conf";
@@ -36,11 +45,22 @@ pub enum Mode {
     Local,
 }
 
+/// How the primary of a shared directory asks whether it still reigns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorityCheck {
+    /// By the next epoch's name in the directory.
+    Name,
+    /// By the mark in its own record, read past every cache.
+    Mark,
+}
+
 /// A whole statedir.conf.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Own {
     /// Key for credentials, instead of munge.
     pub auth_key_file: Option<PathBuf>,
+    /// How a primary asks whether it still reigns; `None`: as the kind of mount suggests.
+    pub authority_check: Option<AuthorityCheck>,
     /// Whether a second process looks after the one that serves.
     pub guard: bool,
     /// Whether an agent drains a node that is not healthy.
@@ -60,6 +80,7 @@ impl Default for Own {
         let history = Duration::from_secs(24 * 3600);
         Own {
             auth_key_file: None,
+            authority_check: None,
             guard: true,
             health_drain: true,
             history,
@@ -120,6 +141,13 @@ impl Own {
                 self.auth_key_file = Some(PathBuf::from(&pair.value));
             }
             Some("AuthKeyFile") => return Err(wrong("an absolute path")),
+            Some("AuthorityCheck") => {
+                self.authority_check = Some(match pair.value.to_ascii_lowercase().as_str() {
+                    "name" => AuthorityCheck::Name,
+                    "mark" => AuthorityCheck::Mark,
+                    _ => return Err(wrong("name or mark")),
+                });
+            }
             Some("History") => {
                 let minutes = values::minutes(&pair.value).map_err(wrong)?;
                 self.history = Duration::from_secs(u64::from(minutes) * 60);
@@ -172,9 +200,10 @@ mod tests {
     fn every_key_is_read_and_the_file_may_be_missing() {
         assert_eq!(own("").unwrap(), Own::default());
         let text = "authkeyfile=/etc/key # ours\nHistory=7-0\nHistoryRatio=2.5\nMode=Local\n\
-             Guard=no\nHealthDrain=no\nMetricsAddress=9341\n";
+             Guard=no\nHealthDrain=no\nMetricsAddress=9341\nAuthorityCheck=Mark\n";
         let wanted = Own {
             auth_key_file: Some(PathBuf::from("/etc/key")),
+            authority_check: Some(AuthorityCheck::Mark),
             history: Duration::from_secs(7 * 86_400),
             history_ratio: 2.5,
             guard: false,
