@@ -65,8 +65,8 @@ fn main() {
 }
 
 fn rate(base: &Path, mode: Mode, savers: u64, time: Duration) -> f64 {
-    std::fs::create_dir_all(base).expect("the bench directory can be made");
     let scratch = base.join(format!("shared-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).expect("the bench directory can be made");
     let state = scratch.join("state");
     Store::create(&state, &Options::default()).expect("a store can be made");
     let (authority, beats): (Arc<dyn Authority>, _) = match mode {
