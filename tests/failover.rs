@@ -3,7 +3,7 @@
 //!
 //! *Lost*: an id was told that nobody knows afterwards, or the script under it is another one.
 //! *Run twice*: the file that a job itself adds a line to has more than one.
-#![cfg(feature = "controller")]
+#![cfg(all(feature = "controller", feature = "client"))]
 
 #[path = "controller/agents.rs"]
 #[allow(dead_code, reason = "each test uses its part")]
@@ -54,29 +54,126 @@ fn pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_go
 }
 
 #[test]
-fn the_handbooks_commands_rehearse_a_failover() {
-    let test = "the_handbooks_commands_rehearse_a_failover";
+fn the_handbooks_commands_rehearse_a_failover_with_our_clients_and_with_slurms() {
+    let test = "the_handbooks_commands_rehearse_a_failover_with_our_clients_and_with_slurms";
     let Some(mut lab) = lab(test, FAST) else { return };
+    let ours = lab::ours_of;
     let configured = lab.run("scontrol show config").stdout;
-    let hosts = configured.lines().filter(|line| line.starts_with("SlurmctldHost["));
-    assert_eq!(hosts.count(), 2, "{configured}");
+    let hosts = |said: &str| {
+        let lines = said.lines().filter(|line| line.starts_with("SlurmctldHost["));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let both = [
+        "SlurmctldHost[0]        = mgmt01(127.0.0.1)",
+        "SlurmctldHost[1]        = mgmt02(127.0.0.2)",
+    ];
+    assert_eq!(hosts(&configured), both, "{configured}");
+    assert_eq!(hosts(&lab.run(&ours("scontrol show config")).stdout), both);
     let up = "Slurmctld(primary) at mgmt01 is UP\nSlurmctld(backup) at mgmt02 is UP\n";
     assert_eq!(lab.run("scontrol ping").stdout, up);
+    let said = lab.run(&ours("scontrol ping")).stdout;
+    assert!(said.starts_with(up) && said.contains("in charge: mgmt01 since "), "{said}");
     assert_eq!(lab.stop(0), Some(0), "{}", lab.logs());
     assert!(lab.reigns(1), "handed over before it ended: {}", lab.logs());
     let said = lab.run("scontrol ping").stdout;
     assert!(said.contains("at mgmt01 is DOWN\nSlurmctld(backup) at mgmt02 is UP\n"), "{said}");
-    assert!(lab.run("sinfo").stdout.contains("n1"));
+    let said = lab.run(&ours("scontrol ping")).stdout;
+    let ceded = "Slurmctld(backup) at mgmt01 is DOWN\nSlurmctld(primary) at mgmt02 is UP\n";
+    assert!(said.starts_with(ceded) && said.contains("in charge: mgmt02 since "), "{said}");
     let script = lab.dir.join("test.sh");
     std::fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
-    let id = lab.sbatch(&script).unwrap();
+    let mut ids = Vec::new();
+    for program in [str::to_owned, ours as fn(&str) -> String] {
+        assert!(lab.run(&program("sinfo")).stdout.contains("n1"));
+        let line = format!("sbatch --parsable -o /dev/null {}", script.display());
+        let said = lab.run(&program(&line));
+        assert_eq!(said.code, 0, "{said:?}");
+        ids.push(said.stdout.trim().to_owned());
+    }
     lab.start(0);
     lab.until_ready(0);
-    assert!(lab.reigns(1) && !lab.reigns(0), "it started as a standby");
-    assert_eq!(lab.run("scontrol ping").stdout, up);
-    assert!(lab.run(&format!("scontrol show job {id}")).stdout.contains("test.sh"));
+    assert!(lab.reigns(1) && !lab.reigns(0), "it came back as a standby");
+    assert_eq!(lab.run("scontrol ping").stdout, up, "positions, as Slurm prints them");
+    let said = lab.run(&ours("scontrol ping")).stdout;
+    let back = "Slurmctld(backup) at mgmt01 is UP\nSlurmctld(primary) at mgmt02 is UP\n";
+    assert!(said.starts_with(back), "{said}");
+    for id in ids {
+        for program in ["scontrol".to_owned(), ours("scontrol")] {
+            let shown = lab.run(&format!("{program} show job {id}")).stdout;
+            assert!(shown.contains("test.sh"), "{shown}");
+        }
+    }
     lab.signal(1, Signal::KILL);
     lab.wait("the first one is back", || lab.reigns(0));
+}
+
+#[test]
+fn scontrol_takeover_moves_the_reign_to_whoever_is_named_and_back() {
+    let test = "scontrol_takeover_moves_the_reign_to_whoever_is_named_and_back";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    let ours = lab::ours_of("scontrol takeover");
+    let refused = lab.run("scontrol takeover 0");
+    assert!(refused.code != 0 && lab.reigns(0), "Slurm's own refuses it: {refused:?}");
+    let ways = [
+        (ours.clone(), 1),
+        (format!("{ours} 0"), 0),
+        ("scontrol takeover 1".to_owned(), 1),
+        // Who reigns already goes on.
+        (format!("{ours} 1"), 1),
+        (format!("{ours} 0"), 0),
+    ];
+    for (line, to) in ways {
+        let moves = !lab.reigns(to);
+        lab.mark(1 - to);
+        let said = lab.run(&line);
+        assert_eq!(said.code, 0, "{line}: {said:?}\n{}", lab.logs());
+        assert!(lab.reigns(to) && !lab.reigns(1 - to), "{line}\n{}", lab.logs());
+        if moves {
+            lab.until_ready(1 - to);
+        }
+    }
+    let said = lab.run(&format!("{ours} 2"));
+    assert!(said.code != 0 && said.stderr.contains("invalid backup controller index"), "{said:?}");
+}
+
+#[test]
+fn nodes_keep_their_state_at_a_takeover_and_a_running_job_its_pid_and_its_exit_code() {
+    let test = "nodes_keep_their_state_at_a_takeover_and_a_running_job_its_pid_and_its_exit_code";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    let state = |lab: &lab::Lab| lab.run("sinfo -h -N -o %T|%E").stdout.trim().to_owned();
+    assert_eq!(state(&lab), "idle|none");
+    lab.mark(0);
+    assert_eq!(lab.run("scontrol takeover").code, 0);
+    assert_eq!(state(&lab), "idle|none", "the first thing that the new one says");
+    lab.until_ready(0);
+    let script = lab.dir.join("long");
+    let text = "#!/bin/sh\necho $$ > pid.$SLURM_JOB_ID\nwhile [ ! -e go ]; do sleep 0.1; done\n\
+                echo $$ >> pid.$SLURM_JOB_ID\nexit 7\n";
+    std::fs::write(&script, text).unwrap();
+    let job = lab.sbatch(&script).unwrap();
+    let pids = lab.out().join(format!("pid.{job}"));
+    lab.wait("the job runs", || pids.exists());
+    assert_eq!(state(&lab), "mixed|none");
+    lab.kill(1);
+    assert_eq!(state(&lab), "mixed|none", "{}", lab.logs());
+    assert!(lab.reigns(0), "{}", lab.logs());
+    let shown = lab.run(&format!("scontrol show job {job}")).stdout;
+    assert!(shown.contains("JobState=RUNNING") && shown.contains("Restarts=0"), "{shown}");
+    assert_eq!(lab.run("scontrol update nodename=n1 state=drain reason=disk").code, 0);
+    lab.start(1);
+    lab.until_ready(1);
+    lab.mark(0);
+    assert_eq!(lab.stop(0), Some(0));
+    assert_eq!(state(&lab), "draining|disk", "{}", lab.logs());
+    std::fs::write(lab.out().join("go"), "").unwrap();
+    lab.wait("the job's end is recorded", || {
+        let shown = lab.run(&format!("scontrol show job {job}")).stdout;
+        shown.contains("JobState=FAILED") && shown.contains("ExitCode=7:0")
+    });
+    lab.wait("the node is as it was told to be", || state(&lab) == "drained|disk");
+    let pids = std::fs::read_to_string(pids).unwrap();
+    let pids: Vec<&str> = pids.lines().collect();
+    assert!(pids.len() == 2 && pids[0] == pids[1], "one process, once: {pids:?}");
 }
 
 #[test]
@@ -102,11 +199,89 @@ fn on_prog_runs_before_serving_off_prog_after_ceding_and_relinquish_is_refused()
 }
 
 #[test]
+fn a_controller_that_was_deposed_stays_in_quarantine_over_restarts_unless_the_new_one_dies() {
+    let test =
+        "a_controller_that_was_deposed_stays_in_quarantine_over_restarts_unless_the_new_one_dies";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    let (frozen, said) = (lab.serving(0), "this controller was deposed: it does not claim for ");
+    // With its guard, which would end it: so it is silent, and not dead.
+    let all = [Some(lab.guard(0)), frozen];
+    for (signal, pid) in
+        [Signal::STOP, Signal::CONT].into_iter().flat_map(|of| all.map(|pid| (of, pid)))
+    {
+        if signal == Signal::CONT && pid == all[0] {
+            lab.wait("the other one reigns", || lab.reigns(1));
+            lab.mark(0);
+        }
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+    lab.wait("it begins anew", || lab.serving(0).is_some_and(|pid| Some(pid) != frozen));
+    lab.until_ready(0);
+    assert_eq!(lab.log(0).matches(said).count(), 1, "{}", lab.logs());
+    lab.stop(0);
+    lab.start(0);
+    lab.until_ready(0);
+    assert_eq!(lab.log(0).matches(said).count(), 2, "{}", lab.logs());
+    assert!(lab.reigns(1), "{}", lab.logs());
+    lab.kill(1);
+    lab.wait("it reigns again", || lab.reigns(0));
+    let why = "the primary that deposed this one is silent";
+    assert!(lab.log(0).contains(why), "{}", lab.logs());
+}
+
+/// What a controller's `/metrics` says.
+fn scrape(port: u16) -> String {
+    use std::io::{Read, Write};
+    let mut said = String::new();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn a_standby_and_a_primary_say_what_they_are_in_metrics_and_in_the_log_what_differs() {
+    let test = "a_standby_and_a_primary_say_what_they_are_in_metrics_and_in_the_log_what_differs";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    // Each has a munged of its own, so slurm.conf names another socket.
+    assert!(lab.log(1).contains("mgmt01 has another slurm.conf: both"), "{}", lab.logs());
+    let port = cluster::free_port();
+    let own = lab.dir.join("mgmt02/statedir.conf");
+    std::fs::write(own, format!("MetricsAddress={port}\n")).unwrap();
+    assert_eq!(lab.stop(1), Some(0));
+    lab.start(1);
+    lab.until_ready(1);
+    let differs = "has another slurm.conf, another statedir.conf: both";
+    lab.wait("both say so", || (0..2).all(|at| lab.log(at).contains(differs)));
+    assert!(!lab.logs().contains("another state directory"), "{}", lab.logs());
+    let has = |text: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(text.lines().any(|of| of == *line), "{line}\n{text}\n{}", lab.logs());
+        }
+    };
+    let said = scrape(port);
+    has(&said, &["statedir_role{role=\"standby\"} 1", "statedir_register_epoch 2"]);
+    has(&said, &["statedir_configurations_that_differ 1"]);
+    assert!(!said.contains("statedir_standby_applied_lsn 0") && !said.contains("statedir_jobs{"));
+    lab.signal(0, Signal::KILL);
+    lab.wait("it takes over", || lab.reigns(1) || lab.reigns(0));
+    lab.until_ready(usize::from(lab.reigns(0)));
+    if lab.reigns(0) {
+        // It was back before the other one had noticed.
+        lab.ask_to_take_over(1);
+    }
+    let said = scrape(port);
+    has(&said, &["statedir_role{role=\"primary\"} 1", "statedir_takeovers 1"]);
+    assert!(said.contains("statedir_jobs{") && said.contains("statedir_takeover_milliseconds "));
+}
+
+#[test]
 fn shutdown_ends_both_and_hands_to_nobody() {
     let test = "shutdown_ends_both_and_hands_to_nobody";
     let Some(mut lab) = lab(test, FAST) else { return };
-    for primary in [0, 1] {
-        let said = lab.run("scontrol shutdown slurmctld");
+    let ours = lab::ours_of("scontrol shutdown slurmctld");
+    for (primary, line) in [(0, ours.as_str()), (1, "scontrol shutdown slurmctld")] {
+        let said = lab.run(line);
         assert_eq!(said.code, 0, "{said:?}\n{}", lab.logs());
         lab.until_both_end();
         if primary == 0 {

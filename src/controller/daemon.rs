@@ -168,11 +168,14 @@ fn serving(
     tracing::info!("{} nodes, port {first}", conf.nodes.len());
     let limit = limit_of(&conf);
     let address = address_of(&conf, usize::from(host.index));
+    // Where requests have threads of their own, one is enough for the rest: two would wake each
+    // other for every request.
+    let workers = if auth.asks_daemon() { 1 } else { 2 };
     let (service, effects) = Service::new(conf, auth, store, state, host)
         .map_err(|error| format!("threads: {error}"))?;
     let service = Arc::new(service);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|error| format!("threads: {error}"))?;

@@ -5,17 +5,21 @@
 //! |---|---|
 //! | here | the numbers that are counted as things happen |
 //! | `facts` | everything that is shown, as a value |
-//! | `text` | that value as text; the table of names |
+//! | [`place`] | what one of several controllers is, as a value |
+//! | `text` | these values as text; the table of names |
 //! | `serve` | the port |
 //!
 //! Invariants: a scrape reads memory alone, so that it is answered while the disk hangs; sizes of
 //! files are measured beside it, and say when; nothing of the store is locked for it.
 
 mod facts;
+pub mod place;
 mod serve;
 mod text;
 
-pub use serve::run;
+pub use serve::{measure, run, run_of};
+
+use crate::controller::service::Service;
 
 use crate::base::spans::Spans;
 use crate::controller::service::Answer;
@@ -72,6 +76,12 @@ impl Numbers {
     fn measured(&self, sizes: Sizes) {
         *self.sizes.lock().unwrap_or_else(PoisonError::into_inner) = Some(sizes);
     }
+}
+
+/// What is shown of one of several controllers, which may be in charge.
+#[must_use]
+pub fn text_of(service: Option<&Service>, place: place::Place) -> String {
+    text::text(service.map(facts::Facts::of), Some(place))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! - At most [`CONNECTIONS_MAX`] are served at a time; others wait in the kernel.
 
 use crate::controller::log::Rarely;
-use crate::controller::own_thread::{aside, go_on};
+use crate::controller::own_thread::{Place, Waiting, aside};
 use crate::controller::service::{Answer, Asker, End, Service};
 use crate::slurm::auth::{Auth, Opened, Proved, Role, Sealed, To};
 use crate::slurm::wire::constants::rc;
@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -50,6 +50,11 @@ fn complain(peer: SocketAddr, what: &impl std::fmt::Display) {
         Some(others) => tracing::warn!("{peer}: {what} ({others} more before it, of others too)"),
     }
 }
+
+/// A connection to who asks.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// Why a connection ends without a reply.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +140,7 @@ impl Begun {
 ///
 /// # Errors
 /// [`Dropped`].
-pub async fn begin(auth: &Arc<Auth>, stream: &mut TcpStream) -> Result<Option<Begun>, Dropped> {
+pub async fn begin(auth: &Arc<Auth>, stream: &mut impl Stream) -> Result<Option<Begun>, Dropped> {
     let begun = timeout(UNKNOWN_TIME, async {
         let mut length = [0; LENGTH_LEN];
         stream.read_exact(&mut length).await?;
@@ -151,7 +156,7 @@ pub async fn begin(auth: &Arc<Auth>, stream: &mut TcpStream) -> Result<Option<Be
 /// [`Dropped`].
 pub async fn begin_with(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     length: [u8; LENGTH_LEN],
 ) -> Result<Option<Begun>, Dropped> {
     let begun = timeout(UNKNOWN_TIME, head(stream, length)).await??;
@@ -160,7 +165,7 @@ pub async fn begin_with(
 
 async fn refused_for_its_version(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     begun: Result<Begun, usize>,
 ) -> Result<Option<Begun>, Dropped> {
     match begun {
@@ -175,7 +180,7 @@ async fn refused_for_its_version(
 
 /// The head, or how much is left of a frame of a version that is not known here.
 async fn head(
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     length: [u8; LENGTH_LEN],
 ) -> Result<Result<Begun, usize>, Dropped> {
     let len = frame::length(length).map_err(|error| Dropped::Garbage(error.to_string()))?;
@@ -222,17 +227,26 @@ async fn serve(
         Ok(None) => return,
         Err(dropped) => return tracing::debug!("{peer}: {dropped}"),
     };
-    let waits = service.auth().asks_daemon();
-    let served = async move {
-        if let Err(dropped) = serve_begun(&service, &mut stream, peer, begun).await {
-            tracing::debug!("{peer}: {dropped}");
-        }
-        drop(place);
-    };
-    let shared = if waits { go_on(served) } else { Some(served) };
-    if let Some(served) = shared {
-        served.await;
+    // Only who has to wait for munged needs a thread of his own.
+    let own = if service.auth().asks_daemon() { Place::take() } else { None };
+    let Some(own) = own else { return to_its_end(service, stream, peer, begun, place).await };
+    match Waiting::of(stream) {
+        Ok(stream) => own.go_on(to_its_end(service, stream, peer, begun, place)),
+        Err(error) => tracing::debug!("{peer}: {error}"),
     }
+}
+
+async fn to_its_end(
+    service: Arc<Service>,
+    mut stream: impl Stream,
+    peer: SocketAddr,
+    begun: Begun,
+    place: OwnedSemaphorePermit,
+) {
+    if let Err(dropped) = serve_begun(&service, &mut stream, peer, begun).await {
+        tracing::debug!("{peer}: {dropped}");
+    }
+    drop(place);
 }
 
 /// Serves a request whose head has arrived.
@@ -241,7 +255,7 @@ async fn serve(
 /// [`Dropped`].
 pub async fn serve_begun(
     service: &Arc<Service>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     peer: SocketAddr,
     begun: Begun,
 ) -> Result<(), Dropped> {
@@ -260,7 +274,7 @@ pub async fn serve_begun(
 /// [`Dropped`].
 pub async fn answer(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     asked: &Asked,
     message: Message,
 ) -> Result<(), Dropped> {
@@ -273,7 +287,7 @@ pub async fn answer(
 /// [`Dropped`].
 pub async fn receive(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     peer: SocketAddr,
     Begun { len, bytes }: Begun,
 ) -> Result<Option<Asked>, Dropped> {
@@ -367,7 +381,7 @@ fn judge(auth: &Auth, peer: SocketAddr, bytes: &[u8]) -> Judged {
 ///
 /// # Errors
 /// [`Dropped`].
-pub async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> {
+pub async fn discard(stream: &mut impl Stream, len: usize) -> Result<(), Dropped> {
     let mut left = len.min(DISCARD_MAX);
     let mut scrap = [0; 4096];
     while left > 0 {
@@ -383,7 +397,7 @@ pub async fn discard(stream: &mut TcpStream, len: usize) -> Result<(), Dropped> 
 /// Refuses a request whose sender is known, but whose body was not read.
 async fn reply_to(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     header: Header,
     opened: Opened,
     code: u32,
@@ -403,7 +417,7 @@ async fn reply_to(
 /// [`Dropped`].
 pub async fn refuse(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     version: Version,
     code: u32,
 ) -> Result<(), Dropped> {
@@ -412,7 +426,7 @@ pub async fn refuse(
 
 async fn send(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     version: Version,
     proved: &Proved,
     message: Message,
@@ -423,7 +437,7 @@ async fn send(
 
 async fn write(
     auth: &Arc<Auth>,
-    stream: &mut TcpStream,
+    stream: &mut impl Stream,
     version: Version,
     role: Role,
     to: To,

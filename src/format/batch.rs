@@ -57,23 +57,19 @@ pub enum BatchError {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
+    /// Room for the header, and the ops; nothing as long as there are none, so that most batches
+    /// take memory once.
     bytes: Vec<u8>,
     ops: u32,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Batch::new()
-    }
 }
 
 impl Batch {
     /// A batch without ops. Saving it takes an LSN and changes nothing.
     #[must_use]
     pub fn new() -> Batch {
-        Batch { bytes: vec![0; BATCH_HEADER], ops: 0 }
+        Batch::default()
     }
 
     /// Number of ops.
@@ -91,7 +87,7 @@ impl Batch {
     /// Bytes of the encoded save.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len().max(BATCH_HEADER)
     }
 
     /// The tables that it touches: a name comes again only after another one.
@@ -135,7 +131,7 @@ impl Batch {
         if value.len() > VALUE_MAX {
             return Err(BatchError::Value(value.len()));
         }
-        let grown = self.bytes.len() + OP_HEADER + table.len() + key.len() + value.len();
+        let grown = self.encoded_len() + OP_HEADER + table.len() + key.len() + value.len();
         if grown > SAVE_MAX {
             return Err(BatchError::Save(grown));
         }
@@ -143,6 +139,9 @@ impl Batch {
         let key_len = u16::try_from(key.len()).expect("checked against KEY_MAX");
         let value_len = u32::try_from(value.len()).expect("checked against VALUE_MAX");
         self.bytes.reserve(grown - self.bytes.len());
+        if self.bytes.is_empty() {
+            self.bytes.extend_from_slice(&[0; BATCH_HEADER]);
+        }
         self.bytes.extend_from_slice(&[kind, table_len]);
         self.bytes.extend_from_slice(&key_len.to_le_bytes());
         self.bytes.extend_from_slice(&value_len.to_le_bytes());
@@ -156,6 +155,7 @@ impl Batch {
     /// The encoded save.
     #[must_use]
     pub fn encode(mut self) -> Vec<u8> {
+        self.bytes.resize(self.encoded_len(), 0);
         let ops_len = u32::try_from(self.bytes.len() - BATCH_HEADER).expect("bounded by SAVE_MAX");
         self.bytes[0..4].copy_from_slice(&self.ops.to_le_bytes());
         self.bytes[4..8].copy_from_slice(&ops_len.to_le_bytes());
@@ -165,7 +165,8 @@ impl Batch {
     /// The ops, as they were added.
     #[must_use]
     pub fn ops(&self) -> Ops<'_> {
-        Ops { cursor: Cursor::new(&self.bytes[BATCH_HEADER..]), left: self.ops }
+        let ops = self.bytes.get(BATCH_HEADER..).unwrap_or_default();
+        Ops { cursor: Cursor::new(ops), left: self.ops }
     }
 }
 
@@ -284,6 +285,16 @@ mod tests {
             ]
         );
         assert_eq!(batch.ops().map(Result::unwrap).collect::<Vec<_>>(), ops);
+    }
+
+    #[test]
+    fn a_batch_without_ops_reads_back_without_ops() {
+        let batch = Batch::new();
+        assert!(batch.is_empty() && batch.ops().next().is_none());
+        assert_eq!(batch.encoded_len(), BATCH_HEADER);
+        let bytes = batch.encode();
+        assert_eq!(bytes.len(), BATCH_HEADER);
+        assert_eq!(Ops::split(&bytes).unwrap().0.count(), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - [`Reigning`]: the [`Authority`](crate::base::Authority) that a claim gives, for `Store::open`.
 //! - [`Heart`]: the primary's heartbeat in the directory, with which it admits other hosts.
 //! - [`rules`]: every decision about these, pure.
+//! - [`quarantine`]: what it remembers of who was deposed.
 //! - [`takeover`]: when to claim, to cede, to stand by; pure, too.
 //!
 //! Invariants:
@@ -19,6 +20,7 @@
 
 mod authority;
 mod heart;
+pub mod quarantine;
 mod register;
 pub mod rules;
 pub mod takeover;

@@ -19,10 +19,11 @@
 //! - Silence is acted on after the timeout. Where the primary's heartbeat in the directory goes on
 //!   meanwhile, only if this standby reaches more agents than that heartbeat says.
 //! - Who was deposed does not claim back for max(30 s, 4 × timeout), and twice as long each further
-//!   time, unless the new primary's heartbeat has stopped, too.
+//!   time, unless the new primary's heartbeat has stopped, too; nor does a process of it that was
+//!   started since: the register remembers.
 //! - Stopping is a switchover: the reign is handed to a standby that is connected and not stopping,
 //!   before the process ends. A shutdown hands to nobody.
-//! - A claim is for the epoch after the one that was judged: who has claimed since is left in peace.
+//! - A claim is for the epoch after the one that was judged: who claimed since is left in peace.
 //! - Nobody reigns at first: the host that is listed first claims at once, others after the
 //!   timeout. Who was the primary and comes back before anybody has claimed goes on at once.
 //!
@@ -33,6 +34,7 @@
 
 use crate::base::Epoch;
 use crate::format::Reason;
+use crate::role::quarantine;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -158,6 +160,13 @@ pub enum Event {
     Closed,
     /// The standby that the reign was offered to serves, or has refused or vanished (`false`).
     Taken(bool),
+    /// What the register remembers: a process of this controller before this one was deposed.
+    Deposed {
+        /// For so long it does not claim.
+        left: Duration,
+        /// How often the next quarantine is doubled.
+        doublings: u32,
+    },
     /// An operator wants this controller to be the primary.
     TakeOver,
     /// The standby `to` asks for the reign, because an operator wants so.
@@ -385,6 +394,10 @@ impl Core {
                 // To one that was deposed, an end of the link is not an end of the primary.
                 self.other.ended = self.deposed_until.is_none_or(|until| now >= until);
             }
+            Event::Deposed { left, doublings } => {
+                self.deposed_until = (!left.is_zero()).then_some(now + *left);
+                self.doublings = *doublings;
+            }
             Event::Agents(reached) => self.agents = *reached,
             Event::Standby { host, ready } => {
                 self.standbys.insert(host.clone(), *ready);
@@ -567,11 +580,11 @@ impl Core {
     }
 
     fn depose(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let least = QUARANTINE_MIN.max(self.conf.timeout * QUARANTINE_TIMEOUTS);
-        if now.saturating_sub(self.reigns_since) >= least * CALM_QUARANTINES {
+        let timeout = self.conf.timeout;
+        if now.saturating_sub(self.reigns_since) >= quarantine::least(timeout) * CALM_QUARANTINES {
             self.doublings = 0;
         }
-        self.deposed_until = Some(now + least * (1 << self.doublings.min(DOUBLINGS_MAX)));
+        self.deposed_until = Some(now + quarantine::length(timeout, self.doublings));
         self.doublings += 1;
         effects.push(Effect::Say(format!("deposed in epoch {}", self.own)));
         effects.push(Effect::Drop);

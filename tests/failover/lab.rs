@@ -27,6 +27,12 @@ pub fn ours() -> PathBuf {
     named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_slurmctld")))
 }
 
+/// The same command line, with our client.
+pub fn ours_of(line: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_scontrol"));
+    program.with_file_name(line).display().to_string()
+}
+
 /// What the controllers are called.
 pub const NAMES: [&str; 3] = ["mgmt01", "mgmt02", "mgmt03"];
 

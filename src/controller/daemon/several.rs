@@ -7,6 +7,7 @@ use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::{Asked, Signals, follow};
 use crate::controller::daemon::{Site, address_of, home_of, limit_of, listen};
 use crate::controller::log;
+use crate::controller::pair::alike::Digests;
 use crate::controller::pair::shell::{Outcome, Shell};
 use crate::controller::pair::{Pair, Stance, reach};
 use crate::controller::service::Host;
@@ -38,6 +39,7 @@ pub fn serving(
     let name = conf.controllers[place].name.clone();
     let (events, happened) = mpsc::unbounded_channel();
     let message = Duration::from_secs(conf.number("MessageTimeout").clamp(1, 3600));
+    let digests = Mutex::new(Digests::read(&path));
     let pair = Arc::new(Pair {
         path,
         own,
@@ -58,6 +60,10 @@ pub fn serving(
         taken: watch::channel((0, false)).0,
         warm: Mutex::default(),
         progress: Default::default(),
+        digests,
+        differ: Mutex::default(),
+        takeovers: AtomicU64::new(0),
+        takeover_ms: AtomicU64::new(0),
         known: Mutex::default(),
         resigned: AtomicBool::new(false),
         claiming: AtomicBool::new(false),

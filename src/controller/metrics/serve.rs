@@ -30,9 +30,23 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Serves metrics at an address, if there is one, of a controller with its state in `dir`, until it
 /// is dropped.
 pub async fn run(service: Arc<Service>, address: Option<SocketAddr>, dir: PathBuf) {
+    if address.is_none() {
+        return;
+    }
+    // A scrape must not keep a controller that ends: it looks whether there is one.
+    let of = Arc::downgrade(&service);
+    let tell = move || Some(text(Some(Facts::of(of.upgrade()?.as_ref())), None));
+    tokio::join!(run_of(address, Arc::new(tell)), measure(service, dir));
+}
+
+/// What is told: nothing any more once there is nobody of whom.
+type Tell = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// Serves what `tell` tells at an address, if there is one, until it is dropped.
+pub async fn run_of(address: Option<SocketAddr>, tell: Tell) {
     let Some(address) = address else { return };
     let Some(listener) = listen(address).await else { return };
-    tokio::join!(serve(Arc::clone(&service), listener), measure(service, dir));
+    serve(tell, listener).await;
 }
 
 /// The port. That it cannot be had is said, and does not stop a controller.
@@ -53,7 +67,7 @@ async fn listen(address: SocketAddr) -> Option<TcpListener> {
     }
 }
 
-async fn serve(service: Arc<Service>, listener: TcpListener) {
+async fn serve(tell: Tell, listener: TcpListener) {
     let few = Arc::new(Semaphore::new(SCRAPES_MAX));
     loop {
         let Ok(one) = Arc::clone(&few).acquire_owned().await else { return };
@@ -62,16 +76,15 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
             sleep(Duration::from_millis(100)).await;
             continue;
         };
-        // The task must not keep a controller that ends: it looks whether there is one.
-        let service = Arc::downgrade(&service);
+        let tell = Arc::clone(&tell);
         tokio::spawn(async move {
             let _one = one;
             let answered = async {
                 let mut stream = stream;
                 let asked = request(&mut stream).await;
-                let Some(service) = service.upgrade() else { return };
-                let answer = spawn_blocking(move || answer(asked.as_deref(), &service)).await;
-                let _ = stream.write_all(answer.unwrap_or_default().as_bytes()).await;
+                let answer = spawn_blocking(move || answer(asked.as_deref(), &tell)).await;
+                let Ok(Some(answer)) = answer else { return };
+                let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             };
             let _ = timeout(PATIENCE, answered).await;
@@ -90,14 +103,11 @@ async fn request(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-fn answer(request: Option<&str>, service: &Service) -> String {
-    match asked(request) {
-        Ok(body) => {
-            let text = text(Facts::of(service));
-            reply("200 OK", OPEN_METRICS, &text, body)
-        }
+fn answer(request: Option<&str>, tell: &Tell) -> Option<String> {
+    Some(match asked(request) {
+        Ok(body) => reply("200 OK", OPEN_METRICS, &tell()?, body),
         Err((status, why)) => reply(status, "text/plain; charset=utf-8", why, true),
-    }
+    })
 }
 
 /// Whether the body is wanted, too.
@@ -127,7 +137,7 @@ fn reply(status: &str, kind: &str, text: &str, body: bool) -> String {
 }
 
 /// Measures the state directory again and again; a disk that hangs holds this up, nothing else.
-async fn measure(service: Arc<Service>, dir: PathBuf) {
+pub async fn measure(service: Arc<Service>, dir: PathBuf) {
     loop {
         let (service, of) = (Arc::downgrade(&service), dir.clone());
         let measured = spawn_blocking(move || {

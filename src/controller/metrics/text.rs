@@ -1,7 +1,8 @@
-//! [`Facts`] as OpenMetrics text: one table of names, kinds and what they mean.
+//! [`Facts`] and [`Place`] as OpenMetrics text: one table of names, kinds and what they mean.
 
 use crate::base::spans::{Counted, PARTS, bound};
 use crate::controller::metrics::facts::{Facts, Sizes};
+use crate::controller::metrics::place::{Place, ROLES};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -72,17 +73,70 @@ const NAMES: [(&str, &str, Shows); 21] = [
 /// When sizes were measured: it stands still while the disk hangs.
 const MEASURED: &str = "measured_timestamp_seconds";
 
+/// Of one of several controllers: name, meaning, value.
+const PLACE: [(&str, &str, fn(&Place) -> i64); 7] = [
+    ("register_epoch", "The newest reign that the register shows", |place| int(place.epoch)),
+    ("standby_applied_lsn", "Last save that a standby has in memory", |place| int(place.applied)),
+    ("standby_lag_saves", "Saves that a standby has read, and not in memory yet", |place| {
+        int(place.read.saturating_sub(place.applied))
+    }),
+    ("standbys_connected", "Standbys that are connected to this controller", |place| {
+        int(place.standbys)
+    }),
+    ("takeovers", "Reigns that this process has begun", |place| int(place.takeovers)),
+    (
+        "takeover_milliseconds",
+        "From the reason to claim until requests were served, the last time",
+        |place| int(place.takeover_ms),
+    ),
+    (
+        "configurations_that_differ",
+        "Controllers whose slurm.conf, statedir.conf or directory is another than this one's",
+        |place| int(place.differ),
+    ),
+];
+
+/// The role, a label each.
+const ROLE: (&str, &str) = ("role", "1 for what this controller is");
+
 #[derive(Debug)]
-struct Scene(Facts);
+struct Scene(Option<Facts>, Option<Place>);
 
 impl Collector for Scene {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (name, help, shows) in &NAMES {
-            one(&mut encoder, &self.0, name, help, shows)?;
+            match &self.0 {
+                Some(facts) => one(&mut encoder, facts, name, help, shows)?,
+                None if matches!(shows, Info) => {
+                    build(&mut encoder.encode_descriptor(name, help, None, MetricType::Info)?)?;
+                }
+                None => {}
+            }
         }
+        if let Some(place) = &self.1 {
+            of_place(&mut encoder, place)?;
+        }
+        let Some(facts) = &self.0 else { return Ok(()) };
         let help = "When log_bytes, snapshot_bytes and free_bytes were measured";
-        one(&mut encoder, &self.0, MEASURED, help, &Measured(|sizes| sizes.at))
+        one(&mut encoder, facts, MEASURED, help, &Measured(|sizes| sizes.at))
     }
+}
+
+fn of_place(encoder: &mut DescriptorEncoder<'_>, place: &Place) -> Result<(), fmt::Error> {
+    let roles = ROLES.map(|role| (role, u64::from(role == place.role)));
+    let (name, help) = ROLE;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (role, is) in roles {
+        family.encode_family(&[("role", role)])?.encode_gauge(&int(is))?;
+    }
+    PLACE.iter().try_for_each(|(name, help, value)| {
+        let mut gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        gauge.encode_gauge(&value(place))
+    })
+}
+
+fn build(encoder: &mut MetricEncoder<'_>) -> Result<(), fmt::Error> {
+    encoder.encode_info(&[("version", env!("CARGO_PKG_VERSION")), ("protocol", "22.05")])
 }
 
 fn one(
@@ -101,10 +155,7 @@ fn one(
     };
     let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
     match shows {
-        Info => {
-            let version = [("version", env!("CARGO_PKG_VERSION")), ("protocol", "22.05")];
-            encoder.encode_info(&version)
-        }
+        Info => build(&mut encoder),
         Gauge(value) => encoder.encode_gauge(&value(facts)),
         Measured(value) => encoder.encode_gauge(&facts.sizes.as_ref().map_or(0, value)),
         Counter(value) => counter(&mut encoder, value(facts)),
@@ -142,9 +193,9 @@ fn seconds(part: usize) -> f64 {
 }
 
 /// The whole text.
-pub fn text(facts: Facts) -> String {
+pub fn text(facts: Option<Facts>, place: Option<Place>) -> String {
     let mut registry = Registry::with_prefix("statedir");
-    registry.register_collector(Box::new(Scene(facts)));
+    registry.register_collector(Box::new(Scene(facts, place)));
     let mut text = String::new();
     encode(&mut text, &registry).expect("a string takes everything");
     text
@@ -166,5 +217,24 @@ mod tests {
             assert!(page.contains(&format!("`statedir_{name}{end}")), "statedir_{name}{end}");
         }
         assert!(page.contains(&format!("`statedir_{MEASURED}`")));
+        assert!(page.contains(&format!("`statedir_{}{{", ROLE.0)));
+        for (name, ..) in PLACE {
+            assert!(page.contains(&format!("`statedir_{name}`")), "statedir_{name}");
+        }
+    }
+
+    #[test]
+    fn a_standby_says_what_it_is_and_nothing_of_a_service_that_it_does_not_have() {
+        let place = Place { role: "standby", applied: 5, read: 7, ..Place::default() };
+        let text = text(None, Some(place));
+        for line in [
+            "statedir_role{role=\"standby\"} 1",
+            "statedir_role{role=\"primary\"} 0",
+            "statedir_standby_lag_saves 2",
+        ] {
+            assert!(text.lines().any(|of| of == line), "{line}: {text}");
+        }
+        assert!(text.contains("statedir_build_info{") && text.ends_with("# EOF\n"), "{text}");
+        assert!(!text.contains("statedir_jobs"), "{text}");
     }
 }

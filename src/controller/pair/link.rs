@@ -88,6 +88,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
     match first {
         Ok(Some(word)) if word.what == peer::REIGNS && word.epoch == 0 => return Came::Abdicated,
         Ok(Some(word)) if word.what == peer::REIGNS && word.epoch >= epoch => {
+            pair.compare(&pair.hosts[at].name, &word);
             heard(pair, at, word.epoch);
         }
         _ => return Came::Nothing,
@@ -110,6 +111,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
         let word = tokio::select! {
             word = words.recv() => match word {
                 Some(word) if word.what == peer::REIGNS && word.epoch > 0 => {
+                    pair.compare(&pair.hosts[at].name, &word);
                     heard(pair, at, word.epoch);
                     continue;
                 }

@@ -3,8 +3,10 @@
 //!
 //! Invariant: whatever it sees it says; what follows from it is the core's to decide.
 
-use crate::base::Local;
+use crate::base::{Epoch, Local, Nanos};
+use crate::controller::pair::alike::Digests;
 use crate::controller::pair::{Pair, Stance, lock};
+use crate::role::quarantine::{self, Quarantine};
 use crate::role::takeover::Event;
 use crate::role::{Register, RegisterError};
 use crate::store::{OpenError, Options, Store, share_on};
@@ -13,11 +15,20 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// How often the configuration is read, to be compared with that of others.
+const REREAD: Duration = Duration::from_secs(10);
+
 /// Looks until the process ends.
 pub fn run(pair: &Arc<Pair>, register: &Register) {
     let mut said = String::new();
     let mut beat = (0, Instant::now());
+    let mut read = Instant::now();
+    remember(pair, register);
     loop {
+        if read.elapsed() >= REREAD {
+            read = Instant::now();
+            *lock(&pair.digests) = Digests::read(&pair.path);
+        }
         let looked = look(pair, register, &mut beat);
         lock(&pair.known).looked(looked.as_ref().err().map(ToString::to_string));
         match looked {
@@ -32,6 +43,28 @@ pub fn run(pair: &Arc<Pair>, register: &Register) {
         }
         sleep((pair.timeout / 10).min(Duration::from_millis(200)));
     }
+}
+
+/// Before anything else is said: what the register remembers of this controller.
+fn remember(pair: &Arc<Pair>, register: &Register) {
+    let remembered = register.look().and_then(|sight| {
+        let oldest = sight.reign.epoch.0.saturating_sub(quarantine::REIGNS);
+        register.reigns(Epoch(oldest))
+    });
+    let reigns = match remembered {
+        Ok(reigns) => reigns,
+        // What is not remembered costs a change of roles, at most.
+        Err(error) => return tracing::warn!("{}: {error}", pair.dir.display()),
+    };
+    let found = quarantine::of(&pair.host.name, &reigns, pair.timeout, Nanos::now());
+    let Some(Quarantine { left, doublings }) = found else { return };
+    if !left.is_zero() {
+        tracing::info!(
+            "this controller was deposed: it does not claim for {} s, unless the new primary dies",
+            left.as_secs()
+        );
+    }
+    pair.happened(Event::Deposed { left, doublings });
 }
 
 fn look(

@@ -19,6 +19,7 @@
 //!   anew, as a standby.
 
 use crate::controller::home::Recover;
+use crate::controller::metrics::place::Place;
 use crate::controller::service::{Host, Service};
 use crate::role::takeover::Event;
 use crate::role::{Check, Register, Sight};
@@ -26,13 +27,14 @@ use crate::slurm::auth::{Auth, Identity};
 use crate::slurm::conf::own::{AuthorityCheck, Own};
 use crate::slurm::conf::{Conf, ControllerHost};
 use crate::slurm::wire::tables::Peer;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+pub mod alike;
 mod closing;
 mod door;
 mod link;
@@ -114,6 +116,14 @@ pub struct Pair {
     pub known: Mutex<standing::Known>,
     /// All controllers are to end: nobody takes over.
     pub resigned: AtomicBool,
+    /// What this controller has of configuration.
+    pub digests: Mutex<alike::Digests>,
+    /// Controllers that have something else, and what.
+    pub differ: Mutex<BTreeMap<String, Vec<&'static str>>>,
+    /// Reigns that were begun here.
+    pub takeovers: AtomicU64,
+    /// How long the last one took to begin.
+    pub takeover_ms: AtomicU64,
     /// A claim is under way, or has won: the log is followed no more.
     pub claiming: AtomicBool,
     /// The epoch that the primary has offered last.
@@ -196,6 +206,28 @@ impl Pair {
             Some(AuthorityCheck::Name) => register.checking(Check::Name),
             Some(AuthorityCheck::Mark) => register.checking(Check::Mark),
         })
+    }
+
+    /// What is shown in metrics.
+    fn place_now(&self) -> Place {
+        let reigns = matches!(&*self.stance.borrow(), Stance::Serves(_));
+        let role = match self.claiming.load(Ordering::Acquire) {
+            _ if reigns => "primary",
+            true => "claiming",
+            false => "standby",
+        };
+        let (applied, read) = self.progress.lsns();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Place {
+            role,
+            epoch: self.sight.borrow().as_ref().map_or(0, |sight| sight.reign.epoch.0),
+            applied: applied.0,
+            read: read.0,
+            standbys: count(lock(&self.standbys).len()),
+            takeovers: self.takeovers.load(Ordering::Acquire),
+            takeover_ms: self.takeover_ms.load(Ordering::Acquire),
+            differ: count(lock(&self.differ).len()),
+        }
     }
 
     /// How often whatever shows life is done.

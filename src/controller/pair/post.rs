@@ -3,7 +3,7 @@
 //!
 //! Invariant: a word counts only if root or SlurmUser has said it.
 
-use crate::controller::pair::Pair;
+use crate::controller::pair::{Pair, lock};
 use crate::slurm::auth::{Role, To};
 use crate::slurm::wire::frame::{Frame, Header, LENGTH_LEN, length};
 use crate::slurm::wire::limits::{HEAD_MAX, SMALL_MAX};
@@ -19,7 +19,16 @@ impl Pair {
     /// A word of this controller.
     pub fn word(&self, what: u16, epoch: u64, ready: bool) -> Peer {
         let host = self.hosts[usize::from(self.host.index)].name.as_str().into();
-        Peer { what, host, epoch, ready: u16::from(ready) }
+        let (digests, cluster) = (*lock(&self.digests), self.cluster_id().as_str().into());
+        Peer {
+            what,
+            host,
+            epoch,
+            ready: u16::from(ready),
+            conf_digest: digests.conf,
+            own_digest: digests.own,
+            cluster,
+        }
     }
 }
 

@@ -147,11 +147,14 @@ impl Reign {
         service.begin().await;
         let bell = service.board().bell().clone();
         let agents = Some(agents::start(&service, effects, bell.clone()));
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(sched::run::run(Arc::clone(&service), bell)),
             tokio::spawn(ends(Arc::clone(pair), Arc::clone(&service))),
-            tokio::spawn(metrics::run(Arc::clone(&service), pair.own.metrics, pair.dir.clone())),
         ];
+        if pair.own.metrics.is_some() {
+            let measures = metrics::measure(Arc::clone(&service), pair.dir.clone());
+            tasks.push(tokio::spawn(measures));
+        }
         pair.stance.send_replace(Stance::Serves(Arc::clone(&service)));
         Ok(Reign { service, agents, tasks, stop })
     }

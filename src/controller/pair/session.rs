@@ -52,6 +52,7 @@ pub async fn run(pair: &Arc<Pair>, stream: TcpStream, first: Peer) {
 }
 
 fn heard(pair: &Pair, host: &str, word: &Peer) {
+    pair.compare(host, word);
     pair.reach.heard();
     let host = host.to_owned();
     match word.what {

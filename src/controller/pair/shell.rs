@@ -2,6 +2,7 @@
 
 use crate::base::Epoch;
 use crate::controller::log;
+use crate::controller::metrics;
 use crate::controller::pair::reign::{self, Opened, Reign};
 use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
@@ -39,6 +40,7 @@ pub struct Shell {
     opened: Arc<Mutex<Option<Opened>>>,
     reign: Option<Reign>,
     heir: Option<String>,
+    claimed_at: Instant,
 }
 
 impl Shell {
@@ -53,7 +55,17 @@ impl Shell {
         let core = Core::new(facts, Duration::ZERO);
         let began = Instant::now();
         let opened = Arc::default();
-        Ok(Shell { pair, register, conf, core, began, opened, reign: None, heir: None })
+        Ok(Shell {
+            pair,
+            register,
+            conf,
+            core,
+            began,
+            opened,
+            reign: None,
+            heir: None,
+            claimed_at: began,
+        })
     }
 
     /// Stands by, reigns, and stands by, until the end.
@@ -74,6 +86,10 @@ impl Shell {
             tokio::spawn(door::accept(Arc::clone(&self.pair), listener));
         }
         tokio::spawn(link::run(Arc::clone(&self.pair)));
+        let pair = Arc::clone(&self.pair);
+        let tell =
+            move || Some(metrics::text_of(Shell::service(&pair).as_deref(), pair.place_now()));
+        tokio::spawn(metrics::run_of(self.pair.own.metrics, Arc::new(tell)));
         self.threads()?;
         status("standby");
         let mut ticks = tokio::time::interval((self.pair.timeout / 20).min(Duration::from_secs(1)));
@@ -148,7 +164,8 @@ impl Shell {
         }
     }
 
-    fn claim(&self, after: Epoch, reason: crate::format::Reason) {
+    fn claim(&mut self, after: Epoch, reason: crate::format::Reason) {
+        self.claimed_at = Instant::now();
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
         spawn_blocking(move || {
@@ -173,6 +190,10 @@ impl Shell {
     async fn serve(&mut self) -> Result<(), String> {
         let opened = lock(&self.opened).take().expect("it was opened");
         self.reign = Some(Reign::begin(&self.pair, opened).await?);
+        let took = self.claimed_at.elapsed().as_millis();
+        self.pair.takeover_ms.store(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Release);
+        self.pair.takeovers.fetch_add(1, Ordering::AcqRel);
+        tracing::info!("requests are served, {took} ms after the reason to claim");
         self.pair.tell_upstream(true);
         Ok(())
     }

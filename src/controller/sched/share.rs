@@ -32,7 +32,8 @@ pub fn shares(need: &Need, select: Select, chosen: &[Chosen<'_>]) -> Option<Vec<
         return Some(chosen.iter().map(|node| whole(need, select, node)).collect());
     }
     let cpus = spread(need, chosen)?;
-    let shares = chosen.iter().zip(cpus).map(|(node, cpus)| part(need, select, node, cpus));
+    let alone = chosen.len() == 1;
+    let shares = chosen.iter().zip(cpus).map(|(node, cpus)| part(need, select, node, cpus, alone));
     shares.collect()
 }
 
@@ -128,26 +129,32 @@ fn in_planes(need: &Need, chosen: &[Chosen<'_>], tasks: u32) -> Option<Vec<u32>>
     Some(given)
 }
 
-fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32) -> Option<Share> {
+fn part(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32, alone: bool) -> Option<Share> {
     // Where CPUs are counted, sockets do not matter.
     let block = !(select.by_core || select.by_socket)
         || need.block.unwrap_or(select.block || need.plane > 0);
-    let share = taken(need, select, node, cpus, block)?;
+    let share = taken(need, select, node, cpus, (block, alone))?;
     if share.memory <= node.room.memory {
         return Some(share);
     }
     // Whole sockets have more CPUs than are wanted; fewer sockets may do.
-    taken(need, select, node, cpus, true).filter(|share| share.memory <= node.room.memory)
+    taken(need, select, node, cpus, (true, alone)).filter(|share| share.memory <= node.room.memory)
 }
 
-fn taken(need: &Need, select: Select, node: &Chosen<'_>, cpus: u32, block: bool) -> Option<Share> {
+fn taken(
+    need: &Need,
+    select: Select,
+    node: &Chosen<'_>,
+    cpus: u32,
+    (block, alone): (bool, bool),
+) -> Option<Share> {
     let Chosen { place, room, .. } = node;
     let used = per_core(need, place);
     let wanted = cpus.div_ceil(used);
     let mut sockets = Sockets::of(select, place, room);
     let mut cores = Cores::none(place.cores);
     if need.tasks_per_socket > 0 {
-        sockets.limit(socket_most(need, place), wanted);
+        sockets.limit(socket_most(need, place), wanted, alone);
     } else if !block && need.cpus_per_task > 1 {
         sockets.pack(need.cpus_per_task.div_ceil(used), wanted, &mut cores);
     }
@@ -195,19 +202,24 @@ impl Sockets {
         Sockets { per_socket, free }
     }
 
-    /// No more than so many cores of each socket, and only of so many sockets as it takes, the last
-    /// ones.
-    fn limit(&mut self, most: u32, wanted: u32) {
+    /// No more than so many cores of each socket, and only of so many sockets as it takes: the first
+    /// ones of the only node, the last ones of one of several, as the real controller was seen to.
+    fn limit(&mut self, most: u32, wanted: u32, alone: bool) {
         for free in &mut self.free {
             let kept = free.len().min(most as usize);
             free.drain(..free.len() - kept);
         }
         let mut all: usize = self.free.iter().map(Vec::len).sum();
-        for free in &mut self.free {
+        let mut spare = |free: &mut Vec<u32>| {
             if all - free.len() >= wanted as usize {
                 all -= free.len();
                 free.clear();
             }
+        };
+        if alone {
+            self.free.iter_mut().rev().for_each(&mut spare);
+        } else {
+            self.free.iter_mut().for_each(&mut spare);
         }
     }
 

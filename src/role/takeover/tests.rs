@@ -186,6 +186,23 @@ fn who_was_deposed_does_not_claim_back_for_a_while_and_each_time_longer() {
 }
 
 #[test]
+fn a_process_that_was_started_since_keeps_to_the_quarantine_that_the_register_remembers() {
+    let mut lab = Lab::new("a");
+    let left = Duration::from_secs(20);
+    assert_eq!(lab.give(Event::Deposed { left, doublings: 1 }), []);
+    lab.register(3, Some("b"));
+    lab.give(Event::Heard { epoch: Epoch(3) });
+    assert_eq!(lab.give(Event::Ended { host: "b".to_owned() }), [], "it may be the link");
+    assert_eq!(lab.core.quarantined_until(), Some(left));
+    lab.give(Event::Deposed { left: Duration::ZERO, doublings: 1 });
+    assert_eq!(lab.core.quarantined_until(), None);
+    lab.give(Event::Heard { epoch: Epoch(3) });
+    let effects = lab.give(Event::Ended { host: "b".to_owned() });
+    let claims = |effect: &Effect| matches!(effect, Effect::Claim { reason: Reason::Dead, .. });
+    assert!(effects.iter().any(claims), "{effects:?}");
+}
+
+#[test]
 fn who_was_deposed_claims_after_the_timeout_if_the_new_primary_is_dead() {
     let mut lab = Lab::primary("a");
     lab.give(Event::Fenced);

@@ -26,6 +26,7 @@ mod reader;
 pub(crate) mod record;
 pub mod tables;
 mod text;
+mod thin;
 pub mod version;
 
 pub use absent::{AllocatedGres, CronEntry, JobGres, Maybe, SelectJob, StepGres, Unless};

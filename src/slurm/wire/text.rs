@@ -6,11 +6,14 @@ use crate::slurm::wire::Reader;
 use crate::slurm::wire::Why;
 use crate::slurm::wire::WireError;
 use crate::slurm::wire::Writer;
+use crate::slurm::wire::thin::Thin;
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 /// A string, or none: `u32` length with the closing NUL, the bytes, NUL; length 0 is none.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Option<Box<[u8]>>);
+#[derive(Clone, Default)]
+pub struct Text(Option<Thin>);
 
 impl Text {
     /// No string (NULL). Clients show `(null)` or nothing.
@@ -20,13 +23,17 @@ impl Text {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Text {
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        Text(Some(bytes[..end].into()))
+        Text(Some(Thin::of(&bytes[..end])))
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        self.0.as_deref()
     }
 
     /// The bytes; none: empty. Most clients treat the two alike.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or(b"")
+        self.get().unwrap_or(b"")
     }
 
     /// The text, what is not UTF-8 replaced; none: empty.
@@ -38,7 +45,7 @@ impl Text {
     /// The text, if there is one and it is UTF-8.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        self.0.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.get().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     /// Whether there is no string at all.
@@ -51,6 +58,32 @@ impl Text {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes().is_empty()
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Text) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Text) -> Ordering {
+        self.get().cmp(&other.get())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.get().hash(state);
     }
 }
 
@@ -94,7 +127,7 @@ impl Field for Text {
         match input.take(len)? {
             [] => Ok(Text::NONE),
             [text @ .., 0] if text.contains(&0) => Err(input.fails(Why::InnerNul)),
-            [text @ .., 0] => Ok(Text(Some(text.into()))),
+            [text @ .., 0] => Ok(Text(Some(Thin::of(text)))),
             _ => Err(input.fails(Why::NoNul)),
         }
     }

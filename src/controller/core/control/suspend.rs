@@ -75,6 +75,8 @@ fn one(edit: &mut Edit<'_>, id: u32, op: u16) -> u32 {
                 if course.suspend_time.0 == 0 { course.start_time } else { course.suspend_time };
             course.pre_sus_time = Time(course.pre_sus_time.0 + (now - since.0).max(0));
             (course.state, course.priority) = (job::SUSPENDED, 0);
+            // Its CPUs are free for others.
+            edit.effect(Effect::Schedule);
         }
         (_, job::SUSPENDED) => {
             course.state = job::RUNNING;

@@ -114,7 +114,11 @@ fn ranges(ids: &[u32]) -> String {
 
 /// Each row alone on an idle cluster.
 fn same(select: &str, partition: &str, rows: &[(&str, &str)]) {
-    let conf = conf(&format!("{select}{NODES}PartitionName=p Nodes=ALL {partition}\n"));
+    same_on(NODES, select, partition, rows);
+}
+
+fn same_on(nodes: &str, select: &str, partition: &str, rows: &[(&str, &str)]) {
+    let conf = conf(&format!("{select}{nodes}PartitionName=p Nodes=ALL {partition}\n"));
     let layout = Layout::of(&conf, &State::default());
     let mut wrong = Vec::new();
     for (options, wanted) in rows {
@@ -130,6 +134,21 @@ fn same(select: &str, partition: &str, rows: &[(&str, &str)]) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn of_sockets_that_give_a_part_each_as_many_are_taken_as_it_takes() {
+    same_on(
+        "NodeName=n[1-3] Sockets=2 CoresPerSocket=2 ThreadsPerCore=2 RealMemory=1000\n",
+        "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n",
+        "DefMemPerCPU=10",
+        &[
+            ("-n 2 --ntasks-per-socket=1", "2 n1:0-1:20"),
+            ("-n 3 --ntasks-per-socket=2", "4 n1:0-1,4-5:40"),
+            ("-n 3 -c 2 --ntasks-per-socket=1", "6 n1:0-1,4-5:40 n2:4-5:20"),
+            ("-n 9 --ntasks-per-socket=3", "10 n1:0-7:80 n2:4-5:20"),
+        ],
+    );
 }
 
 #[test]

@@ -52,6 +52,9 @@ record! {
         host: Text;
         epoch: u64;
         ready: u16;
+        conf_digest: u32;
+        own_digest: u64;
+        cluster: Text;
     }
 
     /// How a controller of several stands, as it knows itself, whatever the directory does (23803).
