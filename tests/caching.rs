@@ -15,10 +15,12 @@ use statedir::format::Reason;
 use statedir::role::{Check, ClaimError, Heart, Register};
 use statedir::store::{News, Options, Standby, share_on};
 use statedir::{Batch, Reader, Store};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A directory, and two hosts' mounts of it.
@@ -107,7 +109,7 @@ fn names_are_stale_here_and_fs_probe_chooses_the_mark() {
     let test = "names_are_stale_here_and_fs_probe_chooses_the_mark";
     let Some(lab) = lab(test) else { return };
     let (one, two) = (&lab.mounts[0].dir, &lab.mounts[1].dir);
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_statectl"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_statectl"));
     command.args(["fs-probe", "--rounds", "6", "--peer"]).arg(two).arg(one);
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -220,4 +222,38 @@ fn a_follower_behind_a_stale_mount_gets_on_through_rotation_snapshots_and_deleti
     });
     assert!(again > 0, "it begins again from the newest snapshot");
     assert!(away.view().get("jobs", b"119").unwrap().is_some());
+}
+
+#[test]
+fn a_directory_that_hangs_is_said_by_status_which_does_not_hang() {
+    let test = "a_directory_that_hangs_is_said_by_status_which_does_not_hang";
+    let Some(lab) = lab(test) else { return };
+    let (_doors, store) = lab.begin(Check::Mark);
+    let home = lab.backing.parent().unwrap();
+    let key = home.join("key");
+    std::fs::write(&key, [7; 64]).unwrap();
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(home.join("statedir.conf"), format!("AuthKeyFile={}\n", key.display())).unwrap();
+    let (state, conf) = (&lab.mounts[1].dir, home.join("slurm.conf"));
+    // Nobody listens at that port.
+    let text = format!(
+        "ClusterName=c\nSlurmctldHost=a(127.0.0.1)\nSlurmctldHost=b(127.0.0.1)\n\
+         SlurmctldPort=1\nSlurmUser=root\nStateSaveLocation={}\nNodeName=n\n\
+         PartitionName=p Nodes=n\n",
+        state.display()
+    );
+    std::fs::write(&conf, text).unwrap();
+    lab.mounts[1].hangs.store(true, Ordering::Release);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_statectl"));
+    command.args(["status", "--host", "b"]).env("SLURM_CONF", &conf).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said: Vec<String> = lines.by_ref().take(6).map(Result::unwrap).collect();
+    // Its thread that waits for the directory may keep the process until the server is back.
+    lab.mounts[1].hangs.store(false, Ordering::Release);
+    assert_eq!(child.wait().unwrap().code(), Some(8), "{said:?}");
+    assert_eq!(said[0], "b role:Unknown disk:DUnknown", "{said:?}");
+    assert_eq!(said[2], "  directory:Hung", "{said:?}");
+    assert!(said[3].contains("the directory does not answer; next: findmnt"), "{said:?}");
+    drop(store);
 }

@@ -22,6 +22,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -48,16 +49,20 @@ struct Caching {
     backing: PathBuf,
     kept: Mutex<Kept>,
     notifier: Arc<OnceLock<Notifier>>,
+    hangs: Arc<AtomicBool>,
 }
 
 /// A mount, until it is dropped.
 pub struct Mounted {
     pub dir: PathBuf,
+    /// While it is true nothing is answered, as by a server that is away.
+    pub hangs: Arc<AtomicBool>,
     session: Option<BackgroundSession>,
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
+        self.hangs.store(false, Ordering::Release);
         if let Some(session) = self.session.take() {
             let _ = session.umount_and_join();
         }
@@ -73,9 +78,11 @@ pub fn mount(backing: &Path, dir: &Path) -> io::Result<Mounted> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("caching".to_owned())];
     config.n_threads = Some(4);
-    let session = fuser::spawn_mount(Caching { backing, kept, notifier }, dir, &config)?;
+    let hangs = Arc::new(AtomicBool::new(false));
+    let caching = Caching { backing, kept, notifier, hangs: Arc::clone(&hangs) };
+    let session = fuser::spawn_mount(caching, dir, &config)?;
     let _ = there.set(session.notifier());
-    Ok(Mounted { dir: dir.to_owned(), session: Some(session) })
+    Ok(Mounted { dir: dir.to_owned(), hangs, session: Some(session) })
 }
 
 fn time(seconds: i64, nanos: i64) -> SystemTime {
@@ -89,6 +96,12 @@ fn stale() -> io::Error {
 impl Caching {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap()
+    }
+
+    fn wait(&self) {
+        while self.hangs.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn path(&self, name: &OsStr) -> PathBuf {
@@ -194,6 +207,7 @@ impl Caching {
 
 impl Filesystem for Caching {
     fn lookup(&self, _req: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.wait();
         match self.entry(name) {
             Ok(attr) => reply.entry(&TTL, &attr, Generation(0)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -207,6 +221,7 @@ impl Filesystem for Caching {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.wait();
         let of = match (u64::from(ino), fh) {
             (ROOT, _) => self.backing.metadata(),
             (_, Some(fh)) => self.file(fh).and_then(|file| file.metadata()),
@@ -300,6 +315,7 @@ impl Filesystem for Caching {
     }
 
     fn open(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.wait();
         match self.open_inode(u64::from(ino)) {
             Ok((handle, flags)) => reply.opened(handle, flags),
             Err(error) => reply.error(error.into()),
@@ -447,6 +463,7 @@ impl Filesystem for Caching {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        self.wait();
         let names = match self.names() {
             Ok(names) => names,
             Err(error) => return reply.error(error.into()),
