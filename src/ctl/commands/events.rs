@@ -51,7 +51,7 @@ impl Events {
         let mut verb = "exists";
         loop {
             let told = controllers.all();
-            // Where the directory does not answer, controllers say what they know of it.
+            // One that cannot be read: controllers say what they know of it.
             if let Some(Ok(reigns)) = reigns_after(&home, newest) {
                 let skipped = match (verb, self.from) {
                     ("exists", None) => reigns.len().saturating_sub(1),
