@@ -295,8 +295,8 @@ fn report(round: usize, failover: Failover, seen: &Seen, happened: Duration) {
     let gaps = at.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
     let (longest, when) = gaps.max().unwrap_or_default();
     eprintln!(
-        "round {round}, {kind:?} of {} ({moment:?}): {} acknowledged, {} failed, longest gap {} ms at {} ms \
-         (it happened at {} ms)",
+        "round {round}, {kind:?} of {} ({moment:?}): {} acknowledged, {} failed, longest gap {} ms \
+         at {} ms (it happened at {} ms)",
         NAMES[primary],
         seen.told.len(),
         seen.failed.len(),
