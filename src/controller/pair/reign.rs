@@ -161,7 +161,7 @@ impl Reign {
 
     /// Takes no more requests, finishes those that are under way, and says that it has.
     pub async fn close(mut self, pair: Arc<Pair>) {
-        pair.stance.send_replace(Stance::Waits { lives: false });
+        pair.stance.send_replace(Stance::Waits);
         let until = Instant::now() + FAREWELL;
         while pair.served.load(Ordering::Acquire) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(1)).await;
