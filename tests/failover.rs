@@ -14,6 +14,7 @@ mod cluster;
 #[allow(dead_code, reason = "each test uses its part")]
 #[path = "durable/judge.rs"]
 mod judge;
+#[allow(dead_code, reason = "each test uses its part")]
 #[path = "failover/lab.rs"]
 mod lab;
 #[path = "programs/mod.rs"]

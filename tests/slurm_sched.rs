@@ -434,7 +434,7 @@ fn stopped_spread_and_exclusive_jobs_get_what_the_real_controller_gives_them() {
 
 /// All of them, and more of the same.
 #[test]
-#[ignore = "three minutes: tools/soak sched, or cargo test --test slurm_sched -- --ignored"]
+#[ignore = "two minutes: tools/soak sched, or cargo test --test slurm_sched -- --ignored"]
 fn more_jobs_share_cores_as_the_real_controller_lets_them() {
     let test = "more_jobs_share_cores_as_the_real_controller_lets_them";
     let Some((ours, theirs, _dir, _munged)) = both_with_kinds(test, "") else { return };

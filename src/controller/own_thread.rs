@@ -144,13 +144,16 @@ pub async fn aside<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
     use std::thread;
     use std::time::Duration;
     use tokio::io::AsyncReadExt;
     use tokio::sync::{Notify, mpsc};
     use tokio::time::timeout;
+
+    /// The places are the process's: a test that takes them all leaves none for others.
+    static ALONE: Mutex<()> = Mutex::new(());
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -168,6 +171,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_done_on_the_requests_own_thread_and_never_on_one_of_the_runtimes() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         runtime().block_on(async {
             let shared = tokio::spawn(async {
                 (thread::current().id(), aside(|| thread::current().id()).await.unwrap())
@@ -217,6 +221,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back_after_a_panic_too() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         runtime().block_on(async {
             let go = Arc::new(Notify::new());
             let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

@@ -162,7 +162,7 @@ impl Standby {
         match self.look() {
             Ok(saves) if saves.is_empty() => Ok(None),
             Ok(saves) => Ok(Some(News::Saves(saves))),
-            Err(ReadError::Behind { .. }) => {
+            Err(error) if is_gone(&error) => {
                 self.again()?;
                 Ok(Some(News::Again))
             }
@@ -333,6 +333,18 @@ impl Standby {
 impl fmt::Debug for Standby {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Standby").field("lsn", &self.view.lsn).finish_non_exhaustive()
+    }
+}
+
+/// Whether what was being read has been deleted: by the writer, or, on a network file system, behind
+/// a name or a handle that this host still has.
+fn is_gone(error: &ReadError) -> bool {
+    match error {
+        ReadError::Behind { .. } => true,
+        ReadError::Io(error) => {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+        }
+        _ => false,
     }
 }
 

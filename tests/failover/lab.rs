@@ -1,5 +1,5 @@
-//! Two controllers on this machine, at 127.0.0.1 and 127.0.0.2, each with a munged of its own, over
-//! one shared directory; a real slurmd; real clients.
+//! Two or three controllers on this machine, at 127.0.0.1 to 127.0.0.3, each with a munged of its
+//! own, over one shared directory; a real slurmd; real clients.
 
 use crate::agents::{Slurmd, node_lines, ports_in_a_row};
 use crate::cluster::{Controller, Munged, Process, Said, until};
@@ -10,10 +10,16 @@ use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{Times, call};
 use statedir::slurm::wire::tables::JobDesc;
 use statedir::slurm::wire::{Field, Message, Time};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use wire::{Link, Wire};
+
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "wire.rs"]
+pub mod wire;
 
 /// Ours; `STATEDIR_SLURMCTLD` names another build of it, to measure with.
 pub fn ours() -> PathBuf {
@@ -28,26 +34,62 @@ pub fn ours_of(line: &str) -> String {
 }
 
 /// What the controllers are called.
-pub const NAMES: [&str; 2] = ["mgmt01", "mgmt02"];
+pub const NAMES: [&str; 3] = ["mgmt01", "mgmt02", "mgmt03"];
 
-const ADDRESSES: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
+const ADDRESSES: [&str; 3] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+
+/// Where the way from one controller to another begins.
+fn way(from: usize, to: usize) -> String {
+    format!("127.0.1.{}", 10 * (from + 1) + to)
+}
+
+/// What kind of lab.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub hosts: usize,
+    /// Whether the ways between the controllers can be cut.
+    pub wired: bool,
+    /// Whether the way to the agent can be cut.
+    pub agent_wired: bool,
+    /// An agent of ours, in the place of Slurm's.
+    pub ours: bool,
+}
+
+pub const PAIR: Shape = Shape { hosts: 2, wired: false, agent_wired: false, ours: false };
 
 /// A pair, its agent and its clients.
 pub struct Lab {
     pub dir: PathBuf,
     pub clients: Controller,
-    running: [Option<Process>; 2],
-    marks: [usize; 2],
+    running: Vec<Option<Process>>,
+    marks: Vec<usize>,
+    before: Vec<String>,
+    wires: Vec<Wire>,
+    pub agent_wire: Option<Wire>,
     pub slurmd: Option<Slurmd>,
     auth: Auth,
-    _munged: [Munged; 2],
+    _munged: Vec<Munged>,
     _dir: tempfile::TempDir,
 }
 
 /// The pair, not started; `None`: something is missing, which has been reported.
 pub fn lab(test: &str, more: &str) -> Option<Lab> {
+    lab_of(test, more, PAIR, |_| Vec::new())
+}
+
+/// As [`lab`], of another shape; `prepare` sees the directory while it is empty, and returns what
+/// is to be put before a program so that it sees it, too.
+pub fn lab_of(
+    test: &str,
+    more: &str,
+    shape: Shape,
+    prepare: impl FnOnce(&Path) -> Vec<String>,
+) -> Option<Lab> {
     let munged = programs::find("munged", test)?;
-    let slurmd = programs::find("slurmd", test)?;
+    let slurmd = match shape.ours {
+        true => PathBuf::from(env!("CARGO_BIN_EXE_slurmd")),
+        false => programs::find("slurmd", test)?,
+    };
     programs::find("sbatch", test)?;
     if !programs::root(test) {
         return None;
@@ -55,52 +97,75 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().to_owned();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mungeds = ["munge0", "munge1"].map(|name| {
-        let dir = dir.join(name);
+    let mungeds = (0..shape.hosts).map(|at| {
+        let dir = dir.join(format!("munge{at}"));
         std::fs::create_dir(&dir).unwrap();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         Munged::start(&munged, &dir)
     });
+    let mungeds = mungeds.collect::<Vec<_>>();
     let socket = |at: usize| mungeds[at].socket.display().to_string();
     let clients = Controller::configure(dir.join("lab"), "", "");
-    let first = ports_in_a_row(1);
-    let nodes = node_lines(&clients.dir, 1, first, "CPUs=16 RealMemory=10000");
-    let text = |at: usize, pid: &str, order: [usize; 2]| {
+    let first = ports_in_a_row(2);
+    let nodes = |port| node_lines(&clients.dir, 1, port, "CPUs=16 RealMemory=10000");
+    // As the agent and clients see it, and as the controllers do.
+    let nodes = [nodes(first), nodes(first + u16::from(shape.agent_wired))];
+    let text = |at: usize, pid: &str, first: usize, wired: bool| {
         let (lab, port) = (clients.dir.display(), clients.port);
+        let nodes = &nodes[usize::from(pid != "clients")];
+        let mut order = (0..shape.hosts).collect::<Vec<_>>();
+        order.rotate_left(first);
+        let host = |to: &usize| {
+            let straight = !wired || *to == at;
+            let address = if straight { ADDRESSES[*to].to_owned() } else { way(at, *to) };
+            format!("SlurmctldHost={}({address})\n", NAMES[*to])
+        };
+        let hosts = order.iter().map(host).collect::<String>();
         format!(
-            "ClusterName=lab\nSlurmctldHost={}({})\nSlurmctldHost={}({})\nSlurmctldPort={port}\n\
+            "ClusterName=lab\n{hosts}SlurmctldPort={port}\n\
              SlurmUser=root\nSlurmdUser=root\nStateSaveLocation={lab}/state\n\
              SlurmctldPidFile={lab}/{pid}.pid\nAuthInfo=socket={}\n\
              CommunicationParameters=NoCtldInAddrAny\nProctrackType=proctrack/linuxproc\n\
              ReturnToService=2\n{more}\n{nodes}",
-            NAMES[order[0]],
-            ADDRESSES[order[0]],
-            NAMES[order[1]],
-            ADDRESSES[order[1]],
             socket(at)
         )
     };
-    for (at, name) in NAMES.iter().enumerate() {
+    for (at, name) in NAMES.iter().enumerate().take(shape.hosts) {
         let folder = clients.dir.join(name);
         std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("slurm.conf"), text(at, name, [0, 1])).unwrap();
-        std::fs::write(folder.join("clients.conf"), text(0, "clients", [at, 1 - at])).unwrap();
+        std::fs::write(folder.join("slurm.conf"), text(at, name, 0, shape.wired)).unwrap();
+        std::fs::write(folder.join("clients.conf"), text(0, "clients", at, false)).unwrap();
     }
-    std::fs::write(clients.conf(), text(0, "clients", [0, 1])).unwrap();
-    clients.init();
+    std::fs::write(clients.conf(), text(0, "clients", 0, false)).unwrap();
     // As in the handbook: the state of a single controller moves along.
+    clients.init();
     let (state, single) = (clients.state(), clients.dir.join("single"));
     std::fs::rename(&state, &single).unwrap();
-    let copied = Command::new("cp").arg("-a").args([&single, &state]).status().unwrap();
+    std::fs::create_dir(&state).unwrap();
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let before = prepare(&state);
+    let mut copy = Command::new("sh");
+    copy.args(["-c", "cp -a \"$1\"/. \"$2\"", "sh"]).args([&single, &state]);
+    let copied = behind(&before, copy).status().unwrap();
     assert!(copied.success());
+    let socket_of =
+        |address: &str| -> SocketAddr { SocketAddr::new(address.parse().unwrap(), clients.port) };
+    let agent = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let pairs = (0..shape.hosts).flat_map(|one| (0..shape.hosts).map(move |to| (one, to)));
+    let ways = pairs.filter(|(one, to)| shape.wired && one != to);
+    let wires = ways.map(|(one, to)| Wire::lay(socket_of(&way(one, to)), socket_of(ADDRESSES[to])));
+    let wires = wires.collect();
     let info = Info { socket: Some(mungeds[0].socket.clone()), ttl_s: None };
     let auth = Auth::Munge(Munge::load(info).unwrap());
     std::fs::create_dir(clients.dir.join("out")).unwrap();
     let mut lab = Lab {
         dir: clients.dir.clone(),
         clients: clients.beside(),
-        running: [None, None],
-        marks: [0, 0],
+        running: (0..shape.hosts).map(|_| None).collect(),
+        marks: vec![0; shape.hosts],
+        before,
+        wires,
+        agent_wire: shape.agent_wired.then(|| Wire::lay(agent(first + 1), agent(first))),
         slurmd: None,
         auth,
         _munged: mungeds,
@@ -108,11 +173,21 @@ pub fn lab(test: &str, more: &str) -> Option<Lab> {
     };
     lab.start(0);
     until("the first one reigns", || lab.reigns(0));
-    lab.start(1);
-    lab.until_ready(1);
+    for at in 1..shape.hosts {
+        lab.start(at);
+        lab.until_ready(at);
+    }
     lab.slurmd = Some(Slurmd::start(&slurmd, &lab.clients, "n1"));
     crate::agents::until_node(&lab.clients, "n1", "idle");
     Some(lab)
+}
+
+/// The command behind others that it is an argument of.
+fn behind(before: &[String], command: Command) -> Command {
+    let Some((first, more)) = before.split_first() else { return command };
+    let mut outer = Command::new(first);
+    outer.args(more).arg(command.get_program()).args(command.get_args());
+    outer
 }
 
 impl Lab {
@@ -122,9 +197,9 @@ impl Lab {
         let folder = self.dir.join(NAMES[at]);
         let mut log = std::fs::File::options();
         let log = log.append(true).create(true).open(folder.join("log")).unwrap();
-        let child = Command::new(ours())
-            .args(["-D", "--host", NAMES[at], "-f"])
-            .arg(folder.join("slurm.conf"))
+        let mut command = Command::new(ours());
+        command.args(["-D", "--host", NAMES[at], "-f"]).arg(folder.join("slurm.conf"));
+        let child = behind(&self.before, command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -137,10 +212,10 @@ impl Lab {
         std::fs::read_to_string(self.dir.join(NAMES[at]).join("log")).unwrap_or_default()
     }
 
-    /// Both logs, for whoever reads why a test failed.
+    /// All logs, for whoever reads why a test failed.
     pub fn logs(&self) -> String {
-        let logs = [0, 1].map(|at| format!("---- {}\n{}", NAMES[at], self.log(at)));
-        logs.concat()
+        let hosts = 0..self.running.len();
+        hosts.map(|at| format!("---- {}\n{}", NAMES[at], self.log(at))).collect()
     }
 
     pub fn wait(&self, what: &str, ready: impl FnMut() -> bool) {
@@ -253,9 +328,31 @@ impl Lab {
         assert_eq!(self.ask(at, &Message::Takeover), Some(Message::code(0)), "{}", self.logs());
     }
 
+    /// The same, whatever comes of it.
+    pub fn asks_to_take_over(&self, at: usize) {
+        let _ = self.ask(at, &Message::Takeover);
+    }
+
     /// Whether it says no to what a real slurmctld asks of others.
     pub fn relinquish_is_refused(&self, at: usize) -> bool {
         self.ask(at, &Message::Relinquish).is_some_and(|said| said != Message::code(0))
+    }
+
+    /// From now on, all ways between the controllers are so.
+    pub fn link(&self, link: Link) {
+        self.wires.iter().for_each(|wire| wire.set(link));
+    }
+
+    /// The newest reign that the register knows.
+    pub fn epoch(&self) -> u64 {
+        let disk = statedir::disk::Real::open(&self.clients.state()).unwrap();
+        let register = statedir::role::Register::new(std::sync::Arc::new(disk), "test", "");
+        register.unwrap().look().unwrap().reign.epoch.0
+    }
+
+    /// Whoever says that it is in charge.
+    pub fn reigning(&self) -> Vec<usize> {
+        (0..self.running.len()).filter(|at| self.reigns(*at)).collect()
     }
 
     /// Waits until both controllers have ended, each with exit code 0.
@@ -304,9 +401,15 @@ pub struct Clients {
 impl Clients {
     /// One real sbatch: its id, or what it said.
     pub fn sbatch(&self, script: &Path) -> Result<u32, String> {
+        self.sbatch_with(script, &[])
+    }
+
+    /// The same, with options.
+    pub fn sbatch_with(&self, script: &Path, more: &[&str]) -> Result<u32, String> {
         let output = Command::new("sbatch")
             .args(["--parsable", "-o", "/dev/null", "-D"])
             .arg(self.dir.join("out"))
+            .args(more)
             .arg(script)
             .env("SLURM_CONF", &self.conf)
             .stdin(Stdio::null())

@@ -19,7 +19,7 @@ fn save(store: &Store, key: &str) -> bool {
 
 /// A store whose epoch 2 was ended by epoch 3 while it saved `lost`.
 pub fn deposed(tool: &Tool) {
-    let disk: Arc<dyn Disk> = Arc::new(Real::open(&tool.dir()).unwrap());
+    let disk: Arc<dyn Disk> = Arc::new(Real::open(tool.dir()).unwrap());
     let door = |host: &str| {
         let door = Register::new(Arc::clone(&disk), host, "h:1").unwrap();
         door.checking(Check::Name)

@@ -2,18 +2,24 @@
 
 use crate::controller::agents::Agents;
 use crate::controller::agents::ask::Said;
-use crate::controller::core::{Command, Effect, Ending, Order, agents, signals};
+use crate::controller::core::{Command, Effect, Ending, Order, agents, known, signals};
 use crate::controller::state::State;
 use crate::slurm::conf::{Conf, Initial};
-use crate::slurm::wire::constants::{rc, step};
+use crate::slurm::wire::constants::{node, rc, step};
 use crate::slurm::wire::tables::{EpilogDone, SignalTasks, StepId, SuspendTasks};
 use crate::slurm::wire::{Message, Text, Unset};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 /// In a request to signal: batch script, steps, or all of the job.
 const WHOM: u16 = 0x1 | 0x4 | 0x8;
+/// How long a node is waited for that has not registered yet.
+const SAYS_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(10);
 /// The steps, not the batch script.
 const STEPS_ONLY: u16 = 0x4;
 
@@ -182,7 +188,27 @@ impl Agents {
         self.command(Command::EpilogDone { done: Box::new(done) }).await;
     }
 
+    /// Waits until a node has said what it has since this controller began: a state that is behind,
+    /// as an old disk's is, starts what runs there already, and an unmodified slurmd that is told so
+    /// twice asks for an end of it. One that says nothing is not waited for long.
+    async fn has_said(self: &Arc<Self>, name: &Text) {
+        let until = Instant::now() + SAYS_WITHIN;
+        loop {
+            let (conf, state) = self.service.durable();
+            let Some(of) = agents::node_of(&conf, &name.lossy()) else { return };
+            let record = known(&state, of);
+            let said = record.registered.0 >= self.service.started();
+            if said || record.state & node::NO_RESPOND != 0 || Instant::now() >= until {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     async fn launch(self: &Arc<Self>, id: u32) {
+        let (_, state) = self.service.durable();
+        let Some(job) = state.job(id).filter(|job| job.is_active()) else { return };
+        self.has_said(&job.course.batch_host).await;
         let (conf, state) = self.service.durable();
         let Some(job) = state.job(id).filter(|job| job.is_active()).cloned() else { return };
         let (node, launch) = (job.course.batch_host.clone(), job.course.launches);

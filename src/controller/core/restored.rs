@@ -1,5 +1,6 @@
 //! The store was restored, or is a copy that took the original's place: the state is behind what
-//! happened since it was as it is now.
+//! happened since it was as it is now. So is an old disk's, of which only nodes can tell: there the
+//! table holds for jobs that were never started.
 //!
 //! What is known of that time is what nodes report. A job that the state has as waiting may run by
 //! now, or on another node than the state says:
@@ -89,7 +90,7 @@ pub fn goes_on(draft: &mut Draft<'_>, job: &Job, name: &Text) -> Option<Arc<Job>
     let (id, node, now) = (job.id, name.lossy(), draft.now);
     if job.is_array() {
         draft.note(format!(
-            "a task of array {id} runs on node {node}, and the store was restored: it goes on, and \
+            "a task of array {id} runs on node {node}, and the state is behind it: it goes on, and \
              the array is held; next: scontrol release {id}, if its other tasks have not run"
         ));
         let course = Course { priority: 0, reason: reason::HELD, ..job.course.clone() };
@@ -97,7 +98,7 @@ pub fn goes_on(draft: &mut Draft<'_>, job: &Job, name: &Text) -> Option<Arc<Job>
         return None;
     }
     draft.note(format!(
-        "job {id} runs on node {node}, and the store was restored: it goes on, and counts as \
+        "job {id} runs on node {node}, and the state is behind it: it goes on, and counts as \
          started now"
     ));
     let limit = job.course.time_limit.get().or(job.spec.time_limit.get());

@@ -73,8 +73,11 @@ const NAMES: [(&str, &str, Shows); 21] = [
 /// When sizes were measured: it stands still while the disk hangs.
 const MEASURED: &str = "measured_timestamp_seconds";
 
-/// Of one of several controllers: name, meaning, value.
-const PLACE: [(&str, &str, fn(&Place) -> i64); 7] = [
+/// Name, meaning, value.
+type OfPlace = (&'static str, &'static str, fn(&Place) -> i64);
+
+/// Of one of several controllers.
+const PLACE: [OfPlace; 7] = [
     ("register_epoch", "The newest reign that the register shows", |place| int(place.epoch)),
     ("standby_applied_lsn", "Last save that a standby has in memory", |place| int(place.applied)),
     ("standby_lag_saves", "Saves that a standby has read, and not in memory yet", |place| {

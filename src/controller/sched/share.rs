@@ -202,8 +202,9 @@ impl Sockets {
         Sockets { per_socket, free }
     }
 
-    /// No more than so many cores of each socket, and only of so many sockets as it takes: the first
-    /// ones of the only node, the last ones of one of several, as the real controller was seen to.
+    /// No more than so many cores of each socket, and only of so many sockets as it takes: the
+    /// first ones of the only node, the last ones of one of several, as the real controller was
+    /// seen to.
     fn limit(&mut self, most: u32, wanted: u32, alone: bool) {
         for free in &mut self.free {
             let kept = free.len().min(most as usize);

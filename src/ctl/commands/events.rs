@@ -51,20 +51,17 @@ impl Events {
         let mut verb = "exists";
         loop {
             let told = controllers.all();
-            match reigns_after(&home, newest) {
-                Some(Ok(reigns)) => {
-                    let skipped = match (verb, self.from) {
-                        ("exists", None) => reigns.len().saturating_sub(1),
-                        _ => 0,
-                    };
-                    let word = if verb == "exists" { verb } else { "create" };
-                    for reign in reigns.iter().skip(skipped) {
-                        line(session, output, word, "reign", &facts_of(reign))?;
-                    }
-                    newest = reigns.last().map_or(newest, |reign| reign.epoch);
+            // One that cannot be read: controllers say what they know of it.
+            if let Some(Ok(reigns)) = reigns_after(&home, newest) {
+                let skipped = match (verb, self.from) {
+                    ("exists", None) => reigns.len().saturating_sub(1),
+                    _ => 0,
+                };
+                let word = if verb == "exists" { verb } else { "create" };
+                for reign in reigns.iter().skip(skipped) {
+                    line(session, output, word, "reign", &facts_of(reign))?;
                 }
-                // Controllers say what they know of it.
-                Some(Err(_)) | None => {}
+                newest = reigns.last().map_or(newest, |reign| reign.epoch);
             }
             for of in &told {
                 let facts = facts(of, &told);

@@ -3,6 +3,7 @@
 //! | reported, and the job … | comes to |
 //! |---|---|
 //! | runs there | it is there: a launch without an answer is confirmed |
+//! | waits, and was never started | the state is behind (an old disk): see [`restored`] |
 //! | runs elsewhere, or waits | it is aborted there; if the store was restored: see [`restored`] |
 //! | is ending there | the request to end it goes out again |
 //! | is over, and not just now | the same |
@@ -62,11 +63,13 @@ fn end(draft: &mut Draft<'_>, job: &Job, node: &Text, how: Ending) {
     draft.effect(Effect::End { job: id, uid, nodes: vec![node.clone()], how });
 }
 
-/// Whether a job was found of which a restored state is behind, and goes on.
+/// Whether a job was found of which the state is behind, and goes on: a start is durable before any
+/// launch, so that what was never started cannot run by this history.
 fn comes_back(draft: &mut Draft<'_>, job: &Arc<Job>, node: &Text, batch: bool) -> bool {
     let has = job.course.shares.iter().any(|share| share.node == *node);
     let may = (job.is_pending() || job.is_active() && !has) && !job.is_completing();
-    if !may || !batch || !restored::is_behind(&draft.state, job) {
+    let never = job.is_pending() && job.course.launches == 0;
+    if !may || !batch || !never && !restored::is_behind(&draft.state, job) {
         return false;
     }
     if let Some(running) = restored::goes_on(draft, job, node) {

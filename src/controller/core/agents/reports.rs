@@ -140,16 +140,29 @@ pub fn epilog_done(world: World<'_>, done: &EpilogDone) -> Outcome {
 
 /// An agent could not start a job, because the answer to its launch was read by nobody: the
 /// controller was gone by then. It asks for what it always asks for, to hold the job; this one
-/// waits again. `None`: the request is of another kind.
+/// waits again. `None`: the request is of another kind, or about a launch that was answered.
+///
+/// Of a job that is over the launch was an older one, which came late and was refused; of one that
+/// was launched more than once nobody can tell: its node is asked whether it has the job.
 pub fn not_launched(world: World<'_>, request: &Requeue, who: &Who) -> Option<Outcome> {
     let from_agent = who.admin && request.flags & state::LAUNCH_FAILED != 0;
     let unconfirmed =
         |job: &&std::sync::Arc<Job>| job.is_active() && job.course.confirmed != job.course.launches;
-    let job = world.state.job(request.job_id).filter(|_| from_agent).filter(unconfirmed)?;
+    let job = world.state.job(request.job_id).filter(|_| from_agent)?;
     let mut draft = Draft::new(world);
-    let node = job.course.batch_host.lossy();
-    draft.note(format!("node {node} did not start job {}: it waits again", job.id));
-    draft.job(ending::relaunch(world, job));
+    let (id, node) = (job.id, job.course.batch_host.lossy());
+    if unconfirmed(&job) {
+        draft.note(format!("node {node} did not start job {id}: it waits again"));
+        draft.job(ending::relaunch(world, job));
+    } else if job.is_over() {
+        draft.note(format!("a late launch of job {id}, which is over, was refused"));
+    } else if job.is_active() && job.course.launches > 1 {
+        draft.note(format!("a launch of job {id} was refused: node {node} is asked what it has"));
+        let course = Course { confirmed: 0, ..job.course.clone() };
+        draft.job((ending::next(job, course), Vec::new()));
+    } else {
+        return None;
+    }
     Some(draft.outcome(Message::code(rc::OK)))
 }
 

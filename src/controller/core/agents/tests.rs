@@ -408,6 +408,59 @@ fn a_launch_that_nobody_confirmed_is_made_up_for_only_when_the_node_has_shown_th
 }
 
 #[test]
+fn a_refused_launch_that_comes_late_changes_nothing_of_a_job_that_is_over_or_runs_again() {
+    let flags = state::REQUEUE_HOLD | state::LAUNCH_FAILED;
+    let request = Requeue { job_id: 1, job_id_str: Text::NONE, flags };
+    let command = Command::Requeue { request: Box::new(request), who: admin() };
+    let confirms =
+        |launch| Command::Launched { job: 1, launch, node: "n1".into(), code: Some(rc::OK) };
+    // Launched again, and over by now.
+    let mut lab = Lab::new("").running(1, 0, "n1");
+    lab.does(&confirms(1));
+    lab.does(&ended(1, "n1", 3 << 8, 0));
+    lab.does(&clean(1, "n1", 0));
+    let before = lab.job(1).clone();
+    assert!(before.is_over());
+    lab.does(&command);
+    assert_eq!(*lab.job(1), before);
+    // Launched again, and running: its node says whether it is there.
+    let mut lab = Lab::new("").running(1, 0, "n1");
+    lab.does(&command);
+    lab.does(&clean(1, "n1", 0));
+    lab.now += 10;
+    assert_eq!(lab.does(&start(1, "n1", 0)).reply, Message::code(rc::OK));
+    lab.does(&confirms(2));
+    lab.does(&command);
+    assert_eq!((lab.job(1).course.state, lab.job(1).course.confirmed), (state::RUNNING, 0));
+    lab.does(&registers(registration("n1", &[1]), 0));
+    assert_eq!((lab.job(1).course.state, lab.job(1).course.confirmed), (state::RUNNING, 2));
+    // The first launch of all, answered before: as under Slurm's own controller.
+    let mut lab = Lab::new("").running(1, 1, "n1");
+    lab.does(&confirms(1));
+    lab.does(&command);
+    assert_ne!(lab.job(1).course.state, state::RUNNING);
+}
+
+#[test]
+fn a_job_that_was_never_started_and_runs_on_its_node_goes_on() {
+    let mut lab = Lab::new("").pending(1, 0);
+    lab.is("n1", node::IDLE, "");
+    let outcome = lab.does(&registers(registration("n1", &[1]), 0));
+    assert_eq!(ends(&outcome), [], "an old disk's state is behind it");
+    let course = &lab.job(1).course;
+    assert_eq!((course.state, course.launches), (state::RUNNING, course.confirmed));
+    assert_eq!(course.batch_host, Text::from("n1"));
+    // One that has run before may be a run that was to end.
+    let mut lab = Lab::new("").running(1, 0, "n1");
+    let flags = state::REQUEUE_HOLD | state::LAUNCH_FAILED;
+    let request = Requeue { job_id: 1, job_id_str: Text::NONE, flags };
+    lab.does(&Command::Requeue { request: Box::new(request), who: admin() });
+    lab.does(&clean(1, "n1", 0));
+    let outcome = lab.does(&registers(registration("n1", &[1]), 0));
+    assert_eq!(ends(&outcome), [(1, Ending::Abort)]);
+}
+
+#[test]
 fn jobs_that_only_their_node_knows_are_kept_and_ids_go_on_above_them() {
     let mut lab = Lab::new("MaxJobCount=50");
     let outcome = lab.does(&registers(registration("n1", &[40]), 0));
