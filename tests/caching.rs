@@ -1,5 +1,6 @@
-//! A shared directory behind two mounts that cache like NFS clients: names, attributes, listings and
-//! pages may be stale. Who reigns stays one, nothing acknowledged is lost, and a follower gets on.
+//! A shared directory behind two mounts that cache like NFS clients: names, attributes,
+//! listings and pages may be stale. Who reigns stays one, nothing acknowledged is lost, and a
+//! follower gets on.
 #![cfg(feature = "cli")]
 
 #[path = "caching/mount.rs"]

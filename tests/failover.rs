@@ -31,26 +31,14 @@ const FAST: &str = "SlurmctldTimeout=2\nMinJobAge=100000\nMaxJobCount=1000000\n"
 fn pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_goes() {
     let test = "pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_goes";
     let Some(mut lab) = lab(test, FAST) else { return };
-    // STATEDIR_FAILOVER_ROUNDS says how often each kind; STATEDIR_FAILOVER_KINDS=KillAll,Stop, only
-    // which; STATEDIR_FAILOVER_PENDING, how many jobs wait meanwhile.
+    // STATEDIR_FAILOVER_ROUNDS says how often each kind; STATEDIR_FAILOVER_PENDING, how many jobs
+    // wait meanwhile.
     let number = |name: &str, usual: usize| {
         std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
     };
-    let rounds = number("STATEDIR_FAILOVER_ROUNDS", 1);
-    let only = std::env::var("STATEDIR_FAILOVER_KINDS").ok();
-    let wanted = |kind: &stream::Kind| {
-        let name = format!("{kind:?}");
-        only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name))
-    };
+    let rounds = number("STATEDIR_FAILOVER_ROUNDS", 4);
     lab.fill(number("STATEDIR_FAILOVER_PENDING", 0));
-    let mut kinds = Vec::new();
-    for round in 0..rounds {
-        // Each round begins at the other one.
-        kinds.extend((round > 0).then_some(stream::Kind::Takeover));
-        kinds.extend(stream::KINDS);
-    }
-    kinds.retain(wanted);
-    stream::play(&mut lab, &kinds);
+    stream::play(&mut lab, &stream::plan(rounds));
 }
 
 #[test]

@@ -92,3 +92,41 @@ fn files_say_what_they_are_for_and_lines_fit() {
         }
     }
 }
+
+/// The rows of the table under that heading: the cells of each.
+fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let section = document.split(heading).nth(1).expect("the section is there");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::to_owned).collect()).collect()
+}
+
+/// Whether a file of that name, or one below a folder of that name, has a test that begins so.
+fn is_there(file: &str, name: &str, sources: &[(PathBuf, String)]) -> bool {
+    let begins = format!("\nfn {name}");
+    sources.iter().any(|(path, text)| {
+        let mut parts = path.iter().filter_map(|part| Path::new(part).file_stem()?.to_str());
+        parts.any(|part| part == file) && text.contains(&begins)
+    })
+}
+
+#[test]
+fn every_sentence_of_the_handbook_has_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/testing.md")).unwrap();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap().replace("\n    fn ", "\nfn ");
+        (path.strip_prefix(root).unwrap().to_owned(), text)
+    };
+    let sources: Vec<_> = ["src", "tests"].into_iter().flat_map(all).map(read).collect();
+    let rows = rows(&document, "## The handbook, sentence by sentence");
+    assert!(rows.len() > 30, "{} sentences", rows.len());
+    for row in rows {
+        let named: Vec<&str> = row[1].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test: {}", row[0]);
+        for test in named {
+            let (file, name) = test.split_once(": ").expect("file: test");
+            assert!(name.len() > 20 && is_there(file, name, &sources), "{}: no {test}", row[0]);
+        }
+    }
+}

@@ -424,6 +424,23 @@ pub async fn refuse(
     write(auth, stream, version, Role::Reply([0; 16]), To::Anybody, Message::code(code)).await
 }
 
+/// Refuses a request that has begun, without a look at who asks.
+///
+/// # Errors
+/// [`Dropped`].
+pub async fn refuse_begun(
+    auth: &Arc<Auth>,
+    stream: &mut TcpStream,
+    begun: &Begun,
+    code: u32,
+) -> Result<(), Dropped> {
+    // The refusal would be lost if bytes were still on their way.
+    discard(stream, begun.len - begun.bytes.len()).await?;
+    let nonce = auth.claimed_nonce(&Head::unpack(&begun.bytes).expect("it was read before"));
+    let role = Role::Reply(nonce);
+    write(auth, stream, Version::NEWEST, role, To::Anybody, Message::code(code)).await
+}
+
 async fn send(
     auth: &Arc<Auth>,
     stream: &mut impl Stream,

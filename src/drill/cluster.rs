@@ -156,7 +156,8 @@ impl<'a> Cluster<'a> {
         self.controllers[at].iter().map(Child::id).collect()
     }
 
-    fn serving(&self, at: usize) -> Vec<u32> {
+    /// What serves below it.
+    pub fn serving(&self, at: usize) -> Vec<u32> {
         self.guard(at).into_iter().flat_map(children_of).collect()
     }
 

@@ -4,7 +4,7 @@
 //! | seconds from the fault until | the first event that counts |
 //! |---|---|
 //! | one reigns | `Reigns` |
-//! | the next id | `Told` of a submission that began after the fault: an answer that was on its way proves nothing |
+//! | the next id | `Told` of a submission that began after `Struck`: an answer that was on its way proves nothing |
 //! | the next job starts | `Started` after `Reigns`: what was launched before the fault proves nothing |
 
 use crate::drill::judge::{HEAVY, Told};
@@ -21,8 +21,10 @@ pub enum Event {
     Refused { number: u32, why: String },
     /// A job wrote its first line.
     Started,
-    /// The worst happened.
+    /// The worst begins.
     Fault,
+    /// It has happened.
+    Struck,
     /// A controller says that it is in charge.
     Reigns,
 }
@@ -89,7 +91,9 @@ impl Ledger {
         let Some(fault) = self.events.iter().position(|(_, event)| *event == Event::Fault) else {
             return Gaps::default();
         };
-        let (from, before) = (self.events[fault].0, &self.events[..fault]);
+        let struck = self.events.iter().position(|(_, event)| *event == Event::Struck);
+        let struck = struck.unwrap_or(fault);
+        let (from, before) = (self.events[fault].0, &self.events[..struck]);
         let began_before = |number: &u32| {
             before
                 .iter()
@@ -131,7 +135,10 @@ mod tests {
             (1, Event::Sent { number: 1 }),
             (2, Event::Started),
             (10, Event::Fault),
+            (10, Event::Sent { number: 4 }),
             (11, Event::Told { number: 1, id: 7 }),
+            (11, Event::Told { number: 4, id: 6 }),
+            (11, Event::Struck),
             (12, Event::Started),
             (13, Event::Sent { number: 2 }),
             (30, Event::Reigns),
@@ -144,8 +151,8 @@ mod tests {
         assert_eq!(gaps.reigns, Some(ms(20)));
         assert_eq!(gaps.told, Some(ms(25)));
         assert_eq!(gaps.started, Some(ms(40)));
-        assert_eq!(ledger.told().iter().map(|told| told.id).collect::<Vec<_>>(), [7, 8, 9]);
-        assert_eq!(ledger.sent(), [1, 2]);
+        assert_eq!(ledger.told().iter().map(|told| told.id).collect::<Vec<_>>(), [7, 6, 8, 9]);
+        assert_eq!(ledger.sent(), [1, 4, 2]);
     }
 
     #[test]

@@ -120,7 +120,9 @@ fn gone(
     cluster.mark(primary);
     stream.note(Event::Fault);
     let now = scenario.fault.iter().chain(scenario.at_once());
+    let served = cluster.serving(primary);
     now.copied().try_for_each(|act| cluster.act(act, primary))?;
+    stream.note(Event::Struck);
     cluster.progress.show(&format!("round {}: waiting for another reign", stream.round));
     let other = 1 - primary;
     if scenario.until == Until::SameReigns {
@@ -133,7 +135,9 @@ fn gone(
     }
     let either = scenario.until == Until::OneReigns;
     let come = stop::until_often(STILL, || {
-        Ok((cluster.reigns(other)? || either && cluster.reigns(primary)?).then_some(()))
+        // What is frozen may still have answered: another process counts.
+        let again = either && cluster.serving(primary) != served;
+        Ok((cluster.reigns(other)? || again && cluster.reigns(primary)?).then_some(()))
     })?;
     if come.is_none() {
         let what = format!("nobody else reigns after {}", scenario.says);

@@ -319,8 +319,8 @@ impl Core {
         }
     }
 
-    /// Standbys that were connected to this controller while it reigned, and whether each could take
-    /// over.
+    /// Standbys that were connected to this controller while it reigned, and whether each could
+    /// take over.
     #[must_use]
     pub fn standbys(&self) -> &BTreeMap<String, bool> {
         &self.standbys

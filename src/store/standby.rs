@@ -336,8 +336,8 @@ impl fmt::Debug for Standby {
     }
 }
 
-/// Whether what was being read has been deleted: by the writer, or, on a network file system, behind
-/// a name or a handle that this host still has.
+/// Whether what was being read has been deleted: by the writer, or, on a network file
+/// system, behind a name or a handle that this host still has.
 fn is_gone(error: &ReadError) -> bool {
     match error {
         ReadError::Behind { .. } => true,

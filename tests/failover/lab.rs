@@ -345,7 +345,7 @@ impl Lab {
 
     /// The newest reign that the register knows.
     pub fn epoch(&self) -> u64 {
-        let disk = statedir::disk::Real::open(&self.clients.state()).unwrap();
+        let disk = statedir::disk::Real::open(self.clients.state()).unwrap();
         let register = statedir::role::Register::new(std::sync::Arc::new(disk), "test", "");
         register.unwrap().look().unwrap().reign.epoch.0
     }

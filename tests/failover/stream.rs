@@ -3,13 +3,16 @@
 use crate::judge::{self, Told};
 use crate::lab::{Lab, NAMES};
 use rustix::process::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Who submits at a time.
 const CLIENTS: usize = 8;
+
+/// How often a moment is looked for, every ms. Nothing is measured by it.
+const MOMENT_TRIES: usize = 120_000;
 
 /// What happens to the controller that reigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,48 @@ pub enum Kind {
 pub const KINDS: [Kind; 6] =
     [Kind::KillServing, Kind::Stop, Kind::Takeover, Kind::Freeze, Kind::FreezeAll, Kind::KillAll];
 
+/// When it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// In the stream.
+    Any,
+    /// As a job begins that was launched right before, while others are being launched.
+    Launch,
+    /// As the log goes on in another segment.
+    Rotation,
+    /// As a snapshot is being written.
+    Snapshot,
+}
+
+use Moment::{Any, Launch, Rotation, Snapshot};
+
+/// The moments of the kinds, in turn; snapshots cost as much again as all that there is, and come
+/// in the first turn only.
+const MOMENTS: [[Moment; 6]; 4] =
+    [[Any; 6], [Launch; 6], [Rotation; 6], [Snapshot, Rotation, Snapshot, Launch, Any, Snapshot]];
+
+/// One failover: what happens, when, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Failover {
+    kind: Kind,
+    moment: Moment,
+    primary: usize,
+}
+
+/// Each kind in each round, in both directions in turn.
+pub fn plan(rounds: usize) -> Vec<Failover> {
+    let round = |round: usize| {
+        KINDS.iter().enumerate().map(move |(at, kind)| {
+            let moment = match MOMENTS[round % MOMENTS.len()][at] {
+                Snapshot if round >= MOMENTS.len() => Rotation,
+                moment => moment,
+            };
+            Failover { kind: *kind, moment, primary: (round + at) % 2 }
+        })
+    };
+    (0..rounds).flat_map(round).collect()
+}
+
 /// What was told to clients.
 #[derive(Default)]
 pub struct Seen {
@@ -41,8 +86,8 @@ pub struct Seen {
     pub failed: Vec<(Duration, String)>,
 }
 
-/// Plays each kind, and judges.
-pub fn play(lab: &mut Lab, kinds: &[Kind]) {
+/// Plays each of them, and judges.
+pub fn play(lab: &mut Lab, plan: &[Failover]) {
     // A job that runs through all of it.
     let long = lab.dir.join("long");
     let text = "#!/bin/sh\necho $$ >> long.$SLURM_JOB_ID\n\
@@ -52,17 +97,22 @@ pub fn play(lab: &mut Lab, kinds: &[Kind]) {
     let ran = lab.out().join(format!("long.{long}"));
     lab.wait("the long job runs", || ran.exists());
     let mut all = Seen::default();
-    for (round, kind) in kinds.iter().enumerate() {
-        let primary = usize::from(!lab.reigns(0));
-        assert!(lab.reigns(primary), "{}", lab.logs());
-        let (seen, happened) = one(lab, primary, *kind);
-        report(round, *kind, primary, &seen, happened);
+    for (round, failover) in plan.iter().enumerate() {
+        if !lab.reigns(failover.primary) {
+            lab.mark(1 - failover.primary);
+            lab.ask_to_take_over(failover.primary);
+            lab.until_ready(1 - failover.primary);
+        }
+        let (seen, happened) = one(lab, *failover);
+        report(round, *failover, &seen, happened);
         all.told.extend(seen.told);
         all.failed.extend(seen.failed);
     }
     if std::env::var_os("STATEDIR_FAILOVER_LOGS").is_some() {
         eprintln!("{}", lab.logs());
     }
+    let none = all.failed.len();
+    eprintln!("{} failovers, {none} submissions failed at the instant of one", plan.len());
     judge(lab, &all);
     std::fs::write(lab.out().join("go"), "").unwrap();
     let names: Vec<String> = (0..CLIENTS).map(|client| format!("script{client}")).collect();
@@ -87,7 +137,50 @@ pub fn play(lab: &mut Lab, kinds: &[Kind]) {
     }
 }
 
-fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
+/// A job, as heavy as its moment needs: text that no compression makes much shorter.
+fn script(number: usize, moment: Moment) -> String {
+    const TEXT: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-+";
+    let bytes = match moment {
+        Any | Launch => 0,
+        Rotation => 60_000,
+        Snapshot => 400_000,
+    };
+    let mut state = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let weight = (0..bytes).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(TEXT[(state >> 58) as usize])
+    });
+    let weight: String = weight.collect();
+    format!("#!/bin/sh\n# {number}\necho $$ >> ran.$SLURM_JOB_ID\nexit 0\n# {weight}\n")
+}
+
+/// Waits for the moment.
+fn until(lab: &Lab, moment: Moment) {
+    let what = match moment {
+        Any => return,
+        Launch => "ran.",
+        Rotation => "log-",
+        Snapshot => "snap-",
+    };
+    let dir = if moment == Launch { lab.out() } else { lab.clients.state() };
+    let names = || {
+        let names = std::fs::read_dir(&dir).unwrap().flatten();
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(what)).collect::<BTreeSet<_>>()
+    };
+    let before = names();
+    for _ in 0..MOMENT_TRIES {
+        if names().difference(&before).next().is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("never: {moment:?}\n{}", lab.logs());
+}
+
+fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Duration) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let (seen, stop) = (Mutex::new(Seen::default()), AtomicBool::new(false));
     let (began, other) = (Instant::now(), 1 - primary);
@@ -100,8 +193,7 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
                 let path = beside.dir.join(format!("script{client}"));
                 while !stop.load(Ordering::Acquire) {
                     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                    let script =
-                        format!("#!/bin/sh\n# {number}\necho $$ >> ran.$SLURM_JOB_ID\nexit 0\n");
+                    let script = script(number, moment);
                     std::fs::write(&path, &script).unwrap();
                     let said = beside.sbatch(&path);
                     let now = began.elapsed();
@@ -118,6 +210,7 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
         }
         let count = || seen.lock().unwrap().told.len();
         lab.wait("the stream flows", || count() >= 20);
+        until(lab, moment);
         let served = lab.serving(primary);
         lab.mark(primary);
         happened = began.elapsed();
@@ -133,7 +226,7 @@ fn one(lab: &mut Lab, primary: usize, kind: Kind) -> (Seen, Duration) {
             // Unmodified clients, and slurmd, try the first-listed one first and wait there, as
             // with Slurm: the other one serves whoever comes straight to it.
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let script = format!("#!/bin/sh\n# {number}\necho $$ >> ran.$SLURM_JOB_ID\nexit 0\n");
+            let script = script(number, Any);
             let path = lab.dir.join("straight");
             std::fs::write(&path, &script).unwrap();
             let id = lab.straight_to(other).sbatch(&path).unwrap();
@@ -195,14 +288,15 @@ fn happen(lab: &mut Lab, primary: usize, kind: Kind) {
     }
 }
 
-fn report(round: usize, kind: Kind, primary: usize, seen: &Seen, happened: Duration) {
+fn report(round: usize, failover: Failover, seen: &Seen, happened: Duration) {
+    let Failover { kind, moment, primary } = failover;
     let mut at = seen.at.clone();
     at.sort();
     let gaps = at.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
     let (longest, when) = gaps.max().unwrap_or_default();
     eprintln!(
-        "round {round}, {kind:?} of {}: {} acknowledged, {} failed, longest gap {} ms at {} ms \
-         (it happened at {} ms)",
+        "round {round}, {kind:?} of {} ({moment:?}): {} acknowledged, {} failed, longest gap {} ms \
+         at {} ms (it happened at {} ms)",
         NAMES[primary],
         seen.told.len(),
         seen.failed.len(),

@@ -189,8 +189,8 @@ impl Agents {
     }
 
     /// Waits until a node has said what it has since this controller began: a state that is behind,
-    /// as an old disk's is, starts what runs there already, and an unmodified slurmd that is told so
-    /// twice asks for an end of it. One that says nothing is not waited for long.
+    /// as an old disk's is, starts what runs there already, and an unmodified slurmd that is told
+    /// so twice asks for an end of it. One that says nothing is not waited for long.
     async fn has_said(self: &Arc<Self>, name: &Text) {
         let until = Instant::now() + SAYS_WITHIN;
         loop {

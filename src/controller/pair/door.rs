@@ -14,9 +14,8 @@
 use crate::controller::pair::relay::{Came, Frame, KEPT_MAX, MARK};
 use crate::controller::pair::{Counted, Pair, Stance, closing, local, relay};
 use crate::controller::server::{
-    self, Begun, CONNECTIONS_MAX, Dropped, UNKNOWN_TIME, begin_with, refuse, serve_begun,
+    self, Begun, CONNECTIONS_MAX, Dropped, UNKNOWN_TIME, begin_with, serve_begun,
 };
-use crate::slurm::wire::Version;
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::frame::LENGTH_LEN;
 use std::net::SocketAddr;
@@ -30,6 +29,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Between two tries to reach a primary that should be there.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two looks whether the primary is elsewhere.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How much longer than SlurmctldTimeout a takeover may take.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// Accepts connections until all ports are to be closed; then those that are there already.
 pub async fn accept(pair: Arc<Pair>, listener: TcpListener) {
@@ -107,6 +112,9 @@ async fn serve(
     let mut stances = pair.stance.subscribe();
     loop {
         let stance = stances.borrow_and_update().clone();
+        if !matches!(stance, Stance::Serves(_)) && is_elsewhere(pair) {
+            return give_up(pair, &mut stream, &frame.begun).await;
+        }
         match stance {
             Stance::Serves(_) => {
                 let Some((service, _entered)) = pair.enter() else { continue };
@@ -125,29 +133,31 @@ async fn serve(
                 // The link notices by itself that nobody is there.
                 let _ = timeout_at(until.min(Instant::now() + PAUSE), stances.changed()).await;
             }
-            Stance::Waits { lives } => {
-                let changed = timeout_at(until, stances.changed()).await;
-                if changed.is_err() && lives && pair.host.index == 0 {
-                    return give_up(pair, &mut stream, &frame.begun, rc::STANDBY_USE_BACKUP).await;
-                }
+            Stance::Waits => {
+                let _ = timeout_at(until.min(Instant::now() + LOOK), stances.changed()).await;
             }
         }
         if Instant::now() >= until {
-            return give_up(pair, &mut stream, &frame.begun, rc::STANDBY).await;
+            return give_up(pair, &mut stream, &frame.begun).await;
         }
     }
 }
 
-/// Refuses with a code, without knowing who asks.
-async fn give_up(
-    pair: &Arc<Pair>,
-    stream: &mut TcpStream,
-    begun: &Begun,
-    code: u32,
-) -> Result<(), Dropped> {
-    // The refusal would be lost if bytes were still on their way.
-    server::discard(stream, begun.len - begun.bytes.len()).await?;
-    refuse(&pair.auth, stream, Version::NEWEST, code).await
+/// Refuses, without knowing who asks: who is listed first sends clients on, where somebody reigns
+/// that they may reach.
+async fn give_up(pair: &Arc<Pair>, stream: &mut TcpStream, begun: &Begun) -> Result<(), Dropped> {
+    let elsewhere = pair.host.index == 0 && pair.beats.load(Ordering::Acquire);
+    let code = if elsewhere { rc::STANDBY_USE_BACKUP } else { rc::STANDBY };
+    server::refuse_begun(&pair.auth, stream, begun, code).await
+}
+
+/// Whether the primary lives and is not reached from here, for so long that this controller would
+/// have taken over, had it reached more agents: nothing is gained by waiting.
+fn is_elsewhere(pair: &Pair) -> bool {
+    let waited = |time| time > pair.timeout + MARGIN;
+    pair.host.index == 0
+        && pair.beats.load(Ordering::Acquire)
+        && pair.reach.silence().is_some_and(waited)
 }
 
 /// A frame that comes through a standby.

@@ -143,7 +143,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
     pair.stance.send_if_modified(|stance| {
         let relays = matches!(stance, Stance::Relays { .. });
         if relays {
-            *stance = Stance::Waits { lives: false };
+            *stance = Stance::Waits;
         }
         relays
     });

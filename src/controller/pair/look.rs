@@ -5,13 +5,14 @@
 
 use crate::base::{Epoch, Local, Nanos};
 use crate::controller::pair::alike::Digests;
-use crate::controller::pair::{Pair, Stance, lock};
+use crate::controller::pair::{Pair, lock};
 use crate::role::quarantine::{self, Quarantine};
 use crate::role::takeover::Event;
 use crate::role::{Register, RegisterError};
 use crate::store::{OpenError, Options, Store, share_on};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -91,13 +92,7 @@ fn look(
     }
     // For those who are listed first: a primary that lives, and cannot be reached from here.
     let alive = sight.beat.is_some() && beat.1.elapsed() < pair.timeout;
-    pair.stance.send_if_modified(|stance| match stance {
-        Stance::Waits { lives } if *lives != alive => {
-            *lives = alive;
-            true
-        }
-        _ => false,
-    });
+    pair.beats.store(alive, Ordering::Release);
     pair.sight.send_replace(Some(sight));
     Ok(())
 }

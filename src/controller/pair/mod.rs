@@ -63,10 +63,7 @@ pub enum Stance {
         epoch: u64,
     },
     /// They wait.
-    Waits {
-        /// Somebody reigns, but cannot be reached from here.
-        lives: bool,
-    },
+    Waits,
 }
 
 /// A way to another controller.
@@ -128,6 +125,8 @@ pub struct Pair {
     pub claiming: AtomicBool,
     /// The epoch that the primary has offered last.
     pub offered: AtomicU64,
+    /// The heartbeat in the directory grows.
+    pub beats: AtomicBool,
     /// How many agents are reached.
     pub reach: reach::Reach,
     /// Requests that are being served here.

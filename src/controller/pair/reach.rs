@@ -54,7 +54,8 @@ impl Reach {
         self.found.load(Ordering::Acquire)
     }
 
-    fn silence(&self) -> Option<Duration> {
+    /// How long nobody was heard; `None`: nobody ever was.
+    pub fn silence(&self) -> Option<Duration> {
         lock(&self.heard).map(|at| at.elapsed())
     }
 }

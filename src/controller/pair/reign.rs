@@ -165,7 +165,7 @@ impl Reign {
 
     /// Takes no more requests, finishes those that are under way, and says that it has.
     pub async fn close(mut self, pair: Arc<Pair>) {
-        pair.stance.send_replace(Stance::Waits { lives: false });
+        pair.stance.send_replace(Stance::Waits);
         let began = Instant::now();
         let until = began + FAREWELL;
         while pair.served.load(Ordering::Acquire) > 0 && Instant::now() < until {

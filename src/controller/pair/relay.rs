@@ -124,7 +124,7 @@ pub async fn relay(
     let mut deposed = std::pin::pin!(stances.wait_for(|stance| match stance {
         Stance::Serves(_) => true,
         Stance::Relays { epoch: of, .. } => *of > epoch,
-        Stance::Waits { .. } => false,
+        Stance::Waits => false,
     }));
     let reached = tokio::select! {
         reached = reach(pair, at, epoch) => reached,

@@ -208,7 +208,7 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
-        // Whoever comes from now on goes to the heir at once, and those who wait here find it later.
+        // Whoever comes from now on goes to the heir at once; those who wait here find it later.
         pair.closing.send_replace(true);
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();

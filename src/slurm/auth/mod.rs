@@ -147,6 +147,16 @@ impl Auth {
         }
     }
 
+    /// What a reply to this head is bound to, where nobody looks who asks: a refusal tells nobody
+    /// anything, and has to be believed by him who asked.
+    #[must_use]
+    pub fn claimed_nonce(&self, head: &Head<'_>) -> Nonce {
+        match self {
+            Auth::Munge(_) => Nonce::default(),
+            Auth::Key(_) => key::Key::claimed(head),
+        }
+    }
+
     /// Checks a whole frame.
     ///
     /// # Errors

@@ -155,6 +155,12 @@ impl Key {
         Ok(Opened { identity: self.owner, nonce, digest })
     }
 
+    /// The nonce that a credential claims, whoever made it.
+    pub(super) fn claimed(head: &Head<'_>) -> Nonce {
+        let credential: Result<&[u8; LEN], _> = head.credential.as_slice().try_into();
+        credential.map_or(Nonce::default(), |credential| part(credential, NONCE))
+    }
+
     fn permission(&self, packed: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(PERMISSION.as_bytes()).update(packed);

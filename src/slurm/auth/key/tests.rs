@@ -148,3 +148,18 @@ fn a_permission_is_of_this_key_and_these_bytes() {
     assert!(auth.check_permission(b"ran", &signature).is_err());
     assert!(Scene::new().load().check_permission(b"run", &signature).is_err());
 }
+
+/// A controller that stands by refuses what it has not opened.
+#[test]
+fn a_refusal_of_one_who_has_not_looked_is_believed_by_him_who_asked_and_by_nobody_else() {
+    let scene = Scene::new();
+    let auth = scene.load();
+    let (asked, nonce) = sealed(&auth, Role::Request);
+    let (other, _) = sealed(&auth, Role::Request);
+    let claimed = auth.claimed_nonce(&Frame::unpack(&asked).unwrap().head);
+    let (refusal, _) = sealed(&auth, Role::Reply(claimed));
+    assert!(verify(&auth, &refusal, Role::Reply(nonce)).is_ok());
+    let stranger = auth.claimed_nonce(&Frame::unpack(&other).unwrap().head);
+    let (refusal, _) = sealed(&auth, Role::Reply(stranger));
+    assert!(matches!(verify(&auth, &refusal, Role::Reply(nonce)), Err(AuthError::Forged)));
+}
