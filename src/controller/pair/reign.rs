@@ -21,8 +21,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// How long requests and messages that are under way may take when a reign is closed.
+/// How long requests that are under way may take when a reign is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long messages to agents may. Short: an agent that asks something before it answers waits for
+/// the next reign itself. What it has done is known by what it reports there.
+const AGENTS_FAREWELL: Duration = Duration::from_millis(50);
 
 /// A claim that won, and the store.
 pub struct Opened {
@@ -162,18 +166,28 @@ impl Reign {
     /// Takes no more requests, finishes those that are under way, and says that it has.
     pub async fn close(mut self, pair: Arc<Pair>) {
         pair.stance.send_replace(Stance::Waits);
-        let until = Instant::now() + FAREWELL;
+        let began = Instant::now();
+        let until = began + FAREWELL;
         while pair.served.load(Ordering::Acquire) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let requests = began.elapsed();
         for task in &self.tasks {
             task.abort();
         }
         if let Some(agents) = self.agents.take() {
-            agents.finish_within(FAREWELL).await;
+            agents.finish_within(AGENTS_FAREWELL).await;
         }
+        let messages = began.elapsed();
         let service = Arc::clone(&self.service);
         let _ = spawn_blocking(move || service.finish()).await;
+        let ms = |time: Duration| time.as_millis();
+        tracing::info!(
+            "the reign is closed: requests {} ms, messages to agents {} ms, the store {} ms",
+            ms(requests),
+            ms(messages - requests),
+            ms(began.elapsed() - messages)
+        );
         self.stop.store(true, Ordering::Release);
         pair.happened(Event::Closed);
     }
