@@ -130,3 +130,26 @@ fn every_sentence_of_the_handbook_has_tests_that_exist() {
         }
     }
 }
+
+/// What the controller reads of slurm.conf, other than to show it, is not told as without effect.
+#[test]
+fn parameters_that_the_controller_reads_are_listed_as_acted_on() {
+    let table = std::fs::read_to_string("src/slurm/conf/parameters.rs").unwrap();
+    let (_, table) = table.split_once("pub const ACTED_ON").unwrap();
+    let (acted_on, _) = table.split_once("];").unwrap();
+    let shown = |path: &Path| path.ends_with("config.rs") || path.ends_with("inform.rs");
+    let mut read = 0;
+    for path in all("src/controller").into_iter().filter(|path| !shown(path)) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = production(&text);
+        for start in ["conf.text(\"", "conf.number(\"", "conf.flag(\""] {
+            for behind in text.split(start).skip(1) {
+                let name = behind.split('"').next().unwrap();
+                let listed = acted_on.contains(&format!("\"{name}\""));
+                assert!(listed, "{}: {name} is not in ACTED_ON", path.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 20, "{read} found: does the search still fit the code?");
+}

@@ -16,6 +16,7 @@ SlurmctldHost=mgmt02(10.0.0.2)  # the backup
 slurmCTLDtimeout = 30
 SlurmctldTimeout=45
 MaxJobCount=2k
+WaitTime=7
 NodeName=DEFAULT CPUs=2 Sockets=1 \\
     RealMemory=1000
 NodeName=n[1-4] NodeAddr=10.0.1.[1-4] Feature=fast
@@ -55,7 +56,7 @@ fn a_cluster_is_read() {
     assert_eq!(all.def_mem, Memory::PerCpu(100));
     assert_eq!((conf.members(0), conf.members(1)), (&[0, 1, 2, 3, 4][..], &[0, 1, 2, 3, 4][..]));
     let idle: Vec<&str> = conf.without_effect().collect();
-    assert_eq!(idle, ["SlurmctldTimeout"]);
+    assert_eq!(idle, ["WaitTime"]);
 }
 
 #[test]
