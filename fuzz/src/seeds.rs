@@ -201,6 +201,7 @@ fn write_texts(target: &Path) -> std::io::Result<()> {
         "0-15:4,20%3",
         "[1,3-7]",
         "aftercorr:7_*(unfulfilled)",
+        "8?8?8",
     ];
     let hosts = [
         "n[1-4],m3",

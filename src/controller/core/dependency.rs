@@ -113,6 +113,8 @@ impl Dependencies {
                 break;
             }
         }
+        // Of one, any is all; the same one twice is one.
+        found.any &= found.list.len() > 1;
         if input.0.is_empty() { Ok(found) } else { Err(Malformed) }
     }
 
@@ -364,6 +366,15 @@ mod tests {
         assert_eq!(with(true, &[Met::Never, Met::Never]), Met::Never);
     }
 
+    #[test]
+    fn any_of_one_is_all_of_it() {
+        for text in ["8?8?8", "8"] {
+            let found = Dependencies::parse(text).unwrap();
+            assert_eq!((found.any, found.list.len()), (false, 1), "{text}");
+        }
+        assert!(Dependencies::parse("8?8?9").unwrap().any);
+    }
+
     proptest! {
         #[test]
         fn any_text_is_a_list_or_an_error_and_what_is_printed_is_read_the_same(
@@ -371,9 +382,7 @@ mod tests {
                      (:[0-9]{1,3})?(_[*0-9])?([+][0-9])?([(]failed[)])?[,?:]?){1,4}|\\PC{0,12}",
         ) {
             if let Ok(found) = Dependencies::parse(&text) {
-                let mut again = Dependencies::parse(&found.to_string()).unwrap();
-                // With a single condition both signs mean the same.
-                again.any |= found.any && found.list.len() < 2;
+                let again = Dependencies::parse(&found.to_string()).unwrap();
                 prop_assert_eq!(again, found);
             }
         }
