@@ -135,10 +135,18 @@ fn first_acknowledgement(program: &Path, of: &Controller, auth: &Arc<Auth>) -> (
             }
         }
     });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    (seconds, kib * 1024)
+    (seconds, resident(process.0.id()))
+}
+
+/// Bytes of memory that are a process's alone, and its children's: the guard's child serves.
+fn resident(pid: u32) -> u64 {
+    let of = |pid: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    };
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    of(&pid.to_string()) + children.split_whitespace().map(of).sum::<u64>()
 }
 
 /// Listings of 1,000 jobs, beside 500 submissions a second.
