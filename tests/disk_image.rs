@@ -24,6 +24,7 @@ mod programs;
 #[path = "failover/space.rs"]
 mod space;
 
+use cluster::EndsIt;
 use judge::Told;
 use lab::{Lab, PAIR, Shape, lab_of};
 use rustix::process::Signal;
@@ -130,6 +131,7 @@ fn a_controller_on_an_image_of_its_disk_loses_nothing_and_on_an_old_one_harms_no
     // Of this instant, in a stream of submissions.
     let (stream, ends) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let before = std::thread::scope(|scope| {
+        let over = EndsIt(&ends);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !ends.load(Ordering::Acquire) {
@@ -146,7 +148,7 @@ fn a_controller_on_an_image_of_its_disk_loses_nothing_and_on_an_old_one_harms_no
         space.image("now");
         pids.iter().for_each(|pid| rustix::process::kill_process(*pid, Signal::CONT).unwrap());
         lab.wait("the stream flows on", || count() > before);
-        ends.store(true, Ordering::Release);
+        drop(over);
         before
     });
     let mut stream = stream.into_inner().unwrap();

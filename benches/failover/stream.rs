@@ -1,5 +1,6 @@
 //! Loops of sbatch, and the gaps between what they are told.
 
+use crate::cluster::EndsIt;
 use crate::lab::{Lab, Side};
 use crate::{Flags, Kind};
 use rustix::process::Signal;
@@ -79,6 +80,7 @@ pub fn play(lab: &mut Lab, kind: Kind, primary: usize, flags: &Flags) -> Outcome
     let (dir, conf) = (lab.dir.clone(), lab.clients(first));
     let (mut event, mut end, mut never) = (Duration::ZERO, Duration::ZERO, false);
     std::thread::scope(|scope| {
+        let ends = EndsIt(&stop);
         for client in 0..LOOPS {
             let (seen, stop, dir, conf) = (&seen, &stop, &dir, &conf);
             scope.spawn(move || submit(client, dir, conf, began, seen, stop));
@@ -97,7 +99,7 @@ pub fn play(lab: &mut Lab, kind: Kind, primary: usize, flags: &Flags) -> Outcome
         }
         never = count() <= 3 * LOOPS;
         end = began.elapsed();
-        stop.store(true, Ordering::Release);
+        drop(ends);
         lab.mend(kind, primary);
     });
     lab.settle();

@@ -5,10 +5,11 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-/// How often something that must come up is asked for, every 20 ms. Nothing is measured by it.
-const TRIES: usize = 6_000;
+/// How long something that must come up is waited for. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A process that ends with the test.
 pub struct Process(pub Child);
@@ -20,15 +21,23 @@ impl Drop for Process {
     }
 }
 
+/// Sets a flag when it goes, also where a test fails: threads that run until then would keep it from
+/// ever ending.
+pub struct EndsIt<'a>(pub &'a AtomicBool);
+
+impl Drop for EndsIt<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Waits until `ready` says so.
 pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    for _ in 0..TRIES {
-        if ready() {
-            return;
-        }
+    let end = Instant::now() + PATIENCE;
+    while !ready() {
+        assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("never: {what}");
 }
 
 /// A port that nobody listens on.

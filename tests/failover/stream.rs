@@ -1,5 +1,6 @@
 //! A stream of submissions, and what happens to the controllers in it.
 
+use crate::cluster::EndsIt;
 use crate::judge::{self, Told};
 use crate::lab::{Lab, NAMES};
 use rustix::process::Signal;
@@ -29,6 +30,14 @@ pub enum Kind {
     Freeze,
     /// SIGSTOP of all of it, and SIGCONT later.
     FreezeAll,
+}
+
+impl Kind {
+    /// Whether the guard ends, or sees the end of, the process that serves, and starts another one:
+    /// that one and the standby race for the next epoch.
+    fn is_the_guards(self) -> bool {
+        matches!(self, Kind::KillServing | Kind::Freeze)
+    }
 }
 
 pub const KINDS: [Kind; 6] =
@@ -189,6 +198,7 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
     let mut happened = Duration::ZERO;
     let beside = lab.beside();
     std::thread::scope(|scope| {
+        let ends = EndsIt(&stop);
         for client in 0..CLIENTS {
             let (seen, stop, beside) = (&seen, &stop, &beside);
             scope.spawn(move || {
@@ -218,8 +228,8 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
         happened = began.elapsed();
         happen(lab, primary, kind);
         let after = count();
-        // One that was killed may be back before the other one has noticed.
-        let may_be_back = kind == Kind::KillServing;
+        // One whose guard starts it again may be back before the other one has noticed.
+        let may_be_back = kind.is_the_guards();
         lab.wait(&format!("{} reigns", NAMES[other]), || {
             lab.reigns(other)
                 || may_be_back && lab.serving(primary) != served && lab.reigns(primary)
@@ -242,7 +252,7 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
                 lab.until_ready(primary);
             }
         }
-        stop.store(true, Ordering::Release);
+        drop(ends);
         if kind == Kind::FreezeAll {
             let (guard, serving) = (lab.guard(primary), lab.serving(primary));
             for pid in [Some(guard), serving].into_iter().flatten() {
@@ -258,7 +268,7 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
         lab.start(primary);
     }
     let now = if lab.reigns(other) { other } else { primary };
-    assert!(now == other || kind == Kind::KillServing, "{}", lab.logs());
+    assert!(now == other || kind.is_the_guards(), "{}", lab.logs());
     // A standby that was ready has all of it in memory.
     let log = lab.log(other);
     let claim = log.lines().rfind(|line| line.contains(" is claimed ("));
