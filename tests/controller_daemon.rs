@@ -199,8 +199,8 @@ fn give(path: &Path, uid: u32, gid: u32) {
 
 #[test]
 fn started_as_root_it_becomes_slurm_user_with_his_groups_and_stays_it() {
-    if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: it must be started as root");
+    if !programs::root("started_as_root_it_becomes_slurm_user_with_his_groups_and_stays_it") {
+        return;
     }
     let lab = lab("");
     let conf = std::fs::read_to_string(lab.ours.conf()).unwrap();
