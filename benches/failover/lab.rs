@@ -1,5 +1,6 @@
 //! Two controllers, ours or Slurm's own, at 127.0.0.1 and 127.0.0.2 over one directory, and a real
-//! slurmd. Slurm's own look for their host's name: each has a UTS namespace where it is called so, and /etc/hosts.
+//! slurmd. Slurm's own look for their host's name: each has a UTS namespace where it is called so,
+//! and /etc/hosts.
 
 use crate::agents::{Slurmd, node_lines, ports_in_a_row};
 use crate::cluster::{Controller, Munged, Process, until};
