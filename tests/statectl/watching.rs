@@ -4,6 +4,7 @@
 use crate::tool::{Tool, bare, feed, flip, put};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 fn three_saves() -> Tool {
@@ -234,4 +235,37 @@ fn restore_test_of_a_repository_restores_the_newest_backup_and_leaves_nothing_be
     flip(&part.expect("it holds something"), 200);
     assert_eq!(tool.run(&args).code, 4, "nothing damaged is said to be restorable");
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}
+
+#[test]
+fn restore_test_of_an_archive_restores_it_and_leaves_nothing_behind() {
+    let tool = three_saves();
+    let scratch = tool.beside("scratch");
+    fs::create_dir(&scratch).unwrap();
+    for name in ["monday.tar.zst", "monday.tar"] {
+        let archive = tool.beside(name);
+        let archive = archive.to_str().unwrap();
+        tool.ok(&["backup", archive]);
+        let beside = fs::read_dir(tool.beside("")).unwrap().count();
+        // What a test left that was killed goes with the next one.
+        let left = scratch.join(".restore-test-1-1");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("REPOSITORY"), "").unwrap();
+        let args = ["verify", archive, "--restore-test", "--scratch", scratch.to_str().unwrap()];
+        let said = tool.ok(&args);
+        assert!(said.starts_with("archive ok; backup "), "{said}");
+        assert!(said.contains(" restored at lsn 3, 3 entries equal, "), "{said}");
+        let objects = tool.run(&[&args[..], &["--json"]].concat()).objects();
+        let restored = &objects[1]["restore_test"];
+        assert_eq!((&restored["entries"], &restored["lsn"]), (&3.into(), &3.into()));
+        assert!(restored["bytes"].as_u64().unwrap() < 1 << 20, "{restored}");
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+        let middle = usize::try_from(fs::metadata(archive).unwrap().len() / 2).unwrap();
+        (middle..middle + 40).for_each(|at| flip(Path::new(archive), at));
+        assert_eq!(tool.run(&args).code, 4, "nothing damaged is said to be restorable");
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(tool.beside("")).unwrap().count(), beside);
+        let nowhere = ["verify", archive, "--restore-test", "--scratch", "/nowhere/at/all"];
+        assert_ne!(tool.run(&nowhere).code, 0);
+    }
 }
