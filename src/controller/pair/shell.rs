@@ -269,7 +269,8 @@ impl Shell {
     }
 }
 
-/// What a claim has come to. One that panicked has failed: the core would wait for its end for ever.
+/// What a claim has come to. One that panicked has failed: the core would wait for its end for
+/// ever.
 async fn come_to<T>(claims: JoinHandle<Result<T, (Why, String)>>) -> Result<T, (Why, String)> {
     claims.await.unwrap_or_else(|error| Err((Why::Failed, format!("the claim: {error}"))))
 }
