@@ -222,6 +222,7 @@ fn scrape(port: u16) -> String {
     use std::io::{Read, Write};
     let mut said = String::new();
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(180))).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
     stream.read_to_string(&mut said).unwrap();
     said

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const FAST: &str = "SlurmctldTimeout=2\nMinJobAge=100000\n";
 
@@ -37,7 +38,7 @@ fn statectl(lab: &Lab) -> Command {
 }
 
 fn run(lab: &Lab, line: &str) -> Ran {
-    let output = statectl(lab).args(line.split(' ')).output().unwrap();
+    let output = cluster::limited::output(statectl(lab).args(line.split(' ')));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap();
     Ran { code, out: text(output.stdout), err: text(output.stderr) }
@@ -94,10 +95,16 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
 
     let events = statectl(&lab).args(["events", "-i", "0.1"]).stdout(Stdio::piped()).spawn();
     let mut events = cluster::Process(events.unwrap());
-    let mut lines = BufReader::new(events.0.stdout.take().unwrap()).lines();
+    let (said, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(events.0.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line))
+    });
     let mut told = Vec::new();
-    let mut hear = |what: &str, told: &mut Vec<String>| loop {
-        let line = lines.next().expect("it goes on until it is interrupted").unwrap();
+    let hear = |what: &str, told: &mut Vec<String>| loop {
+        // It goes on until it is interrupted.
+        let line = lines.recv_timeout(Duration::from_secs(180));
+        let line = line.unwrap_or_else(|error| panic!("{what}: {error} after {told:?}"));
         told.push(line.clone());
         if line.contains(what) {
             return;

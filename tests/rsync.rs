@@ -17,6 +17,7 @@ use live::{
 use statedir::base::{Local, Lsn};
 use statedir::store::{Found, OpenError};
 use statedir::{Batch, Options, Reader, Store};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -340,6 +341,7 @@ fn a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks() {
         .arg(path.join(""))
         .arg(&copy)
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -349,11 +351,16 @@ fn a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks() {
         assert!(Instant::now() < deadline, "rsync has not begun");
         std::thread::sleep(Duration::from_millis(2));
     }
+    // It stands still meanwhile, however long that takes.
+    let group = rustix::process::Pid::from_child(&child);
+    let all = |signal| rustix::process::kill_process_group(group, signal).unwrap();
+    all(rustix::process::Signal::STOP);
     save_until(&store, &ledger, &mut state, 600 << 10);
     store.checkpoint().unwrap();
     store.prune().unwrap();
     let left = names(&path);
     assert!(child.try_wait().unwrap().is_none(), "rsync was still reading");
+    all(rustix::process::Signal::CONT);
     let code = child.wait().unwrap().code();
     store.close().unwrap();
     assert_eq!(code, Some(24), "rsync itself says that files vanished");

@@ -1,7 +1,7 @@
 //! What an operator looks at: health, doctor, top, du, a rehearsed restore; and where the directory
 //! comes from.
 
-use crate::tool::{Tool, bare, feed, flip, put};
+use crate::tool::{Tool, bare, feed, flip, put, wait_for};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -35,7 +35,9 @@ fn health_is_one_line_with_nagios_codes_if_wanted() {
     let full = ["--warn-free", "100", "--crit-free", "0"];
     assert_eq!(nagios(&tool, &full).0, 1);
     assert_eq!(tool.run(&[&["health"][..], &full].concat()).code, 3);
-    assert_eq!(nagios(&tool, &[&any[..], &["--warn-age", "0"]].concat()).0, 0, "not a second old");
+    let older = |than: &str| nagios(&tool, &[&any[..], &["--warn-age", than]].concat()).0;
+    assert_eq!(older("1000h"), 0);
+    wait_for(|| older("0") == 1);
     fs::set_permissions(tool.dir(), PermissionsExt::from_mode(0o755)).unwrap();
     let (code, said, _) = nagios(&tool, &any);
     assert_eq!(code, 1);
@@ -135,7 +137,7 @@ fn top_prints_a_line_each_time_where_there_is_no_terminal() {
     assert_eq!(tool.run(&["top", "-h", "-n", "1", "-i", "0"]).text().lines().count(), 1);
     // It sees what a writer saves meanwhile, and by table.
     let mut writer = tool.spawn(&["apply"]);
-    let mut top = tool.spawn(&["top", "--json", "-n", "200", "-i", "0.05"]);
+    let mut top = tool.spawn(&["top", "--json", "-n", "2000", "-i", "0.05"]);
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(top.stdout.take().unwrap()));
     let mut next =
         || -> serde_json::Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
@@ -143,8 +145,8 @@ fn top_prints_a_line_each_time_where_there_is_no_terminal() {
     let mut stdin = writer.stdin.take().unwrap();
     std::io::Write::write_all(&mut stdin, format!("{}\n", put("jobs", "k", "v")).as_bytes())
         .unwrap();
-    // A reader sees it once a watermark vouches for it: 200 looks are ten seconds.
-    let seen = (0..190).map(|_| next()).find(|line| line["lsn"] == 4).unwrap();
+    // A reader sees it once a watermark vouches for it: 2000 looks are more than it ever takes.
+    let seen = (0..1990).map(|_| next()).find(|line| line["lsn"] == 4).unwrap();
     assert_eq!((&seen["saves"], &seen["writer"]), (&1.into(), &true.into()));
     assert_eq!(seen["tables"][0]["table"], "jobs");
     drop(stdin);

@@ -9,6 +9,8 @@
 //! | 8 | the epoch of the primary that is meant, big-endian |
 //! | 1, back | 1: it reigns in that epoch, or a later one; 0: it does not, and nothing was done |
 //!
+//! A reign that has not begun is waited for, half a second at most.
+//!
 //! Invariants: two controllers never relay a frame back and forth; what was not answered is known
 //! to be not done ([`Came::NotThere`]), or not known to be ([`Came::Unknown`]); frames that are
 //! kept cost [`KEPT_MAX`] together, all others one buffer each.

@@ -202,6 +202,10 @@ impl Shell {
     }
 
     fn close(&mut self) {
+        if self.core.heir().is_some() {
+            // Whoever comes from now on goes to the heir at once, and waits there.
+            self.pair.closing.send_replace(true);
+        }
         match self.reign.take() {
             Some(reign) => drop(tokio::spawn(reign.close(Arc::clone(&self.pair)))),
             None => self.pair.happened(Event::Closed),
@@ -211,8 +215,8 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
-        // Whoever comes from now on goes to the heir at once; those who wait here find it later.
-        pair.closing.send_replace(true);
+        // Those who wait here wait at the heir from now on.
+        self.relay_to(&to, Epoch(epoch.0 + 1));
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
         let offered =
@@ -233,12 +237,17 @@ impl Shell {
         }
     }
 
+    fn relay_to(&self, host: &str, epoch: Epoch) {
+        if let Some(at) = self.pair.place(host) {
+            self.pair.stance.send_replace(Stance::Relays { at, epoch: epoch.0 });
+        }
+    }
+
     /// The reign was ceded. Whoever waits here is passed on to the next one.
     async fn stand_by(&mut self, ends: bool) -> Option<Outcome> {
         let heir = self.heir.take();
-        if let Some(at) = heir.as_deref().and_then(|heir| self.pair.place(heir)) {
-            let epoch = self.core.own_epoch().0 + 1;
-            self.pair.stance.send_replace(Stance::Relays { at, epoch });
+        if let Some(heir) = &heir {
+            self.relay_to(heir, Epoch(self.core.own_epoch().0 + 1));
         }
         if ends {
             let off = self.conf.text("SlurmctldPrimaryOffProg").map(str::to_owned);
