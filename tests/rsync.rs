@@ -47,8 +47,8 @@ impl Overlaps {
 }
 
 #[test]
-fn a_hundred_live_copies_under_full_load_are_valid() {
-    let test = "a_hundred_live_copies_under_full_load_are_valid";
+fn backed_up_regularly_by_rsync_a_hundred_live_copies_under_full_load_are_valid() {
+    let test = "backed_up_regularly_by_rsync_a_hundred_live_copies_under_full_load_are_valid";
     let Some(program) = programs::find("rsync", test) else { return };
     let (home, path, store) = fresh(&small());
     let (ledger, stop) = (Ledger::default(), AtomicBool::new(false));

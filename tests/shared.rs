@@ -88,7 +88,7 @@ fn who_is_deposed_acknowledges_nothing_and_says_by_whom_and_nothing_acknowledged
 }
 
 #[test]
-fn of_two_that_claim_after_the_same_reign_exactly_one_wins() {
+fn backup_becomes_the_active_controller_exactly_one_of_two_that_claim() {
     let (disk, a, b) = pair(Check::Name);
     let (_, mut heart) = open(&disk, &a);
     b.join().unwrap();
@@ -113,7 +113,8 @@ fn of_two_that_claim_after_the_same_reign_exactly_one_wins() {
 
 /// Two directories that are not shared, under two SlurmctldHost lines.
 #[test]
-fn a_host_that_no_primary_has_seen_to_see_this_directory_does_not_reign() {
+fn state_save_location_must_be_accessible_to_both_hosts_who_was_not_seen_to_see_it_does_not_reign()
+{
     let (disk, a, b) = pair(Check::Name);
     assert!(matches!(b.claim(Reason::Start), Err(ClaimError::Denied(_))));
     let (_, mut heart) = open(&disk, &a);
@@ -193,7 +194,7 @@ fn promote(disk: &FakeDisk, standby: &Standby, door: &Register) -> Promoted {
 }
 
 #[test]
-fn a_warm_standby_follows_through_rotation_snapshots_and_deletion_and_becomes_the_writer() {
+fn backup_reads_the_latest_state_checkpoint_through_rotation_snapshots_and_deletion() {
     let (disk, _a, b, store) = reigning_pair();
     let mut standby = Standby::open_on(shared(&disk)).unwrap();
     let mut heard = Vec::new();
