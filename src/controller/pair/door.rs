@@ -36,8 +36,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How much longer than SlurmctldTimeout a takeover may take.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long a relayed frame is not answered where the reign that is meant has not begun. Less than a
-/// relay waits for that.
+/// How long a relayed frame is not answered where the reign that is meant has not begun. Less than
+/// a relay waits for that.
 const COMES: Duration = Duration::from_millis(500);
 
 /// Accepts connections until all ports are to be closed; then those that are there already.

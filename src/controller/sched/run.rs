@@ -2,8 +2,8 @@
 //! `sched_interval` (60 s) anyway.
 //!
 //! Invariants: no request waits for a pass; however fast things change, passes take at most a tenth
-//! of the time, or have a second between them, and in the first second after a start at most half of
-//! it: who has waited for a controller does not wait once more; what rings during a pass is not
+//! of the time, or have a second between them, and in the first second after a start at most half
+//! of it: who has waited for a controller does not wait once more; what rings during a pass is not
 //! forgotten.
 
 use crate::controller::core::Command;
@@ -61,7 +61,8 @@ pub async fn run(service: Arc<Service>, bell: Bell) {
     }
 }
 
-/// How long nothing happens after a pass that `took` so long, by a scheduler that has run for `age`.
+/// How long nothing happens after a pass that `took` so long, by a scheduler that has run for
+/// `age`.
 fn rest(took: Duration, age: Duration) -> Duration {
     (took * REST).min(REST_MAX).min(age)
 }
