@@ -9,7 +9,7 @@ mod mount;
 #[path = "programs/mod.rs"]
 mod programs;
 
-use mount::{Mounted, TTL, mount};
+use mount::{Mounted, mount};
 use statedir::base::Lsn;
 use statedir::disk::{Disk, Real};
 use statedir::format::Reason;
@@ -94,7 +94,7 @@ impl Lab {
 fn until(what: &str, mut ready: impl FnMut() -> bool) {
     let began = Instant::now();
     while !ready() {
-        assert!(began.elapsed() < 40 * TTL, "never: {what}");
+        assert!(began.elapsed() < Duration::from_secs(180), "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -174,12 +174,17 @@ fn of_two_hosts_behind_stale_mounts_one_acknowledges_and_nothing_acknowledged_is
 fn the_check_by_name_would_acknowledge_behind_a_stale_name() {
     // The canary: why network mounts are checked by the mark.
     let test = "the_check_by_name_would_acknowledge_behind_a_stale_name";
-    let Some(lab) = lab(test) else { return };
-    let (doors, store) = lab.begin(Check::Name);
-    assert!(save(&store, 1));
-    let claimed = doors[1].claim(Reason::Silent).unwrap();
-    assert!(save(&store, 2), "that there is no next epoch is a stale name");
-    drop(claimed);
+    // A busy machine may be slower than a name is stale.
+    for _ in 0..20 {
+        let Some(lab) = lab(test) else { return };
+        let (doors, store) = lab.begin(Check::Name);
+        assert!(save(&store, 1));
+        let claimed = doors[1].claim(Reason::Silent).unwrap();
+        if save(&store, 2) {
+            return drop(claimed);
+        }
+    }
+    panic!("that there is no next epoch was never a stale name");
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Pair {
     }
 
     fn run(&self, command: &mut Command, line: &str) -> (JobDesc, String) {
-        let output = command
+        let command = command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", "/")
@@ -134,9 +134,8 @@ impl Pair {
             .env("SOMETHING", "with = and\nlines")
             .env("TZ", "UTC")
             .current_dir(self.stage.path(""))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        let output = slurm::limited::output(command);
         let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
         let asked = self.server.take();
         let found = asked.into_iter().find_map(|asked| match asked.message {

@@ -8,7 +8,7 @@ mod cluster;
 #[path = "programs/mod.rs"]
 mod programs;
 
-use cluster::{Controller, Process, until};
+use cluster::{Controller, Process, limited, until};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use statedir::slurm::auth::key::{self, Key, system_clock};
 use statedir::slurm::auth::{Auth, To};
@@ -74,7 +74,7 @@ impl Lab {
 
     /// Starts it in the background; what it says until it is there.
     fn start(&self, flags: &[&str]) -> std::process::Output {
-        self.command(flags).output().unwrap()
+        limited::output(&mut self.command(flags))
     }
 
     /// The process that the pid file names.
@@ -199,8 +199,8 @@ fn give(path: &Path, uid: u32, gid: u32) {
 
 #[test]
 fn started_as_root_it_becomes_slurm_user_with_his_groups_and_stays_it() {
-    if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: it must be started as root");
+    if !programs::root("started_as_root_it_becomes_slurm_user_with_his_groups_and_stays_it") {
+        return;
     }
     let lab = lab("");
     let conf = std::fs::read_to_string(lab.ours.conf()).unwrap();
@@ -241,6 +241,7 @@ fn systemd_is_told_when_it_answers_and_when_it_ends() {
     let lab = lab("");
     let path = lab.file("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(120))).unwrap();
     let next = || {
         let mut bytes = [0; 4096];
         let len = socket.recv(&mut bytes).unwrap();
@@ -256,7 +257,7 @@ fn systemd_is_told_when_it_answers_and_when_it_ends() {
         assert!(ready.contains(&format!("MAINPID={}\n", pid.as_raw_nonzero())), "{ready}");
         kill_process(pid, Signal::TERM).unwrap();
         until("it says that it ends", || next().contains("STOPPING=1"));
-        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        assert_eq!(child.ended(), Some(0));
         until("it has ended", || !lab.file("slurmctld.pid").exists());
     }
 }
@@ -292,7 +293,7 @@ fn cleared_state_is_kept_under_a_tag_that_the_log_names() {
     let told = lab.read("log");
     let command = told.split("statectl ").nth(1).unwrap().split(" shows").next().unwrap();
     let mut tool = Command::new(env!("CARGO_BIN_EXE_statectl"));
-    let shown = tool.args(command.split(' ')).output().unwrap();
+    let shown = limited::output(tool.args(command.split(' ')));
     assert!(String::from_utf8_lossy(&shown.stdout).contains("n1"), "{told} {}", said(&shown));
     let _running = in_foreground(&lab, &[]);
     assert!(lab.drained().is_empty());
@@ -311,13 +312,13 @@ fn statectl_does_not_mind_what_keeps_slurms_controller_away() {
     let (state, copied) = (state.to_str().unwrap(), copy.to_str().unwrap());
     if programs::find("rsync", "statectl_does_not_mind").is_some() {
         let from = format!("{state}/");
-        let done = Command::new("rsync").args(["-a", &from, copied]).output().unwrap();
+        let done = limited::output(Command::new("rsync").args(["-a", &from, copied]));
         assert!(done.status.success(), "{}", said(&done));
     }
     for dir in [state, copied] {
         for command in [&["status"][..], &["verify", "--full"], &["du"]] {
             let mut tool = Command::new(env!("CARGO_BIN_EXE_statectl"));
-            let done = tool.args(["-C", dir]).args(command).output().unwrap();
+            let done = limited::output(tool.args(["-C", dir]).args(command));
             assert_eq!(done.status.code(), Some(0), "{command:?} {}", said(&done));
             let all = format!("{}{}", said(&done), String::from_utf8_lossy(&done.stdout));
             assert!(!all.contains("job_state"), "{command:?} {all}");
@@ -351,15 +352,16 @@ fn slurms_own_slurmctld_ends_at_our_state_and_leaves_every_byte() {
     }
     let before = image(&lab.ours.state());
     for flags in [&["-D"][..], &["-D", "-i"], &["-D", "-c"], &["-D", "-R"]] {
-        let ended = Command::new(&real).args(flags).arg("-f").arg(lab.ours.conf()).output();
-        let ended = ended.unwrap();
+        let mut command = Command::new(&real);
+        let ended = limited::output(command.args(flags).arg("-f").arg(lab.ours.conf()));
         assert_eq!(ended.status.code(), Some(1), "{flags:?} {}", said(&ended));
         assert!(said(&ended).contains("a store of statedir"), "{}", said(&ended));
         assert!(image(&lab.ours.state()) == before, "{flags:?}");
     }
     // Where somebody removed the first barrier, the second one holds.
     std::fs::remove_file(lab.ours.state().join("clustername")).unwrap();
-    let ended = Command::new(&real).args(["-D", "-f"]).arg(lab.ours.conf()).output().unwrap();
+    let mut command = Command::new(&real);
+    let ended = limited::output(command.args(["-D", "-f"]).arg(lab.ours.conf()));
     assert!(said(&ended).contains("Incomplete job state save file"), "{}", said(&ended));
     let left: Vec<_> = before.iter().filter(|file| !file.0.ends_with("clustername")).collect();
     let after = image(&lab.ours.state());
@@ -385,7 +387,7 @@ fn another_serves(lab: &Lab, guard: Pid, old: Pid) -> Pid {
 
 #[test]
 fn a_serving_process_that_hangs_is_killed_and_another_one_takes_its_place() {
-    let lab = lab("SlurmctldTimeout=1\n");
+    let lab = lab("SlurmctldTimeout=2\n");
     let mut running = in_foreground(&lab, &["-c"]);
     lab.drain("n1");
     let guard = Pid::from_child(&running.0);
@@ -418,7 +420,7 @@ fn a_serving_process_that_hangs_is_killed_and_another_one_takes_its_place() {
     another_serves(&lab, guard, second);
     assert_eq!((lab.drained(), lab.pid()), (vec!["n1".to_owned()], Some(guard)));
     lab.end();
-    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    assert_eq!(running.ended(), Some(0));
 }
 
 #[test]
@@ -428,7 +430,7 @@ fn nothing_is_left_of_a_guard_that_is_killed_and_the_next_one_starts_at_once() {
         let mut running = in_foreground(&lab, &[]);
         let served = serving(Pid::from_child(&running.0)).unwrap();
         running.0.kill().unwrap();
-        running.0.wait().unwrap();
+        running.ended();
         drop(in_foreground(&lab, &[]));
         until("it is gone", || test_kill_process(served).is_err() || is_zombie(served));
     }

@@ -5,6 +5,9 @@
 //! The sabotage is in programs that stand in for the real ones, not in the drill.
 #![cfg(all(feature = "drill", feature = "cli"))]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "controller/limited.rs"]
+mod limited;
 #[allow(dead_code, reason = "nothing of another package is needed")]
 #[path = "programs/mod.rs"]
 mod programs;
@@ -68,7 +71,7 @@ impl Stage {
     }
 
     fn run(&self, args: &[&str]) -> (i32, String) {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let Output { status, stdout, stderr } = limited::output(&mut self.command(args));
         let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
         (status.code().unwrap(), said)
     }
@@ -96,16 +99,16 @@ impl Stage {
 const SMALL: [&str; 4] = ["--scenario", "kill", "--jobs", "30"];
 
 #[test]
-fn a_cluster_that_loses_nothing_passes_and_leaves_nothing_behind() {
+fn regularly_test_your_ha_setup_a_cluster_that_loses_nothing_passes_and_leaves_nothing_behind() {
     let stage = Stage::new();
     // The folder of programs may be said as seen from here.
-    let ended = Command::new(DRILL)
+    let mut command = Command::new(DRILL);
+    command
         .args(["--scenario", "takeover,all", "--jobs", "40", "--programs", "bin"])
         .current_dir(stage.dir.path())
         .env("TMPDIR", stage.tmp())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    let ended = limited::output(&mut command);
     let said = String::from_utf8(ended.stdout).unwrap();
     assert_eq!(ended.status.code(), Some(0), "{said}");
     assert!(said.contains("drill passed: 80 acknowledged, 0 lost, 0 run twice"), "{said}");
@@ -311,7 +314,7 @@ fn what_cannot_be_done_is_said_with_what_to_do_next() {
     assert!(code == 3 && said.contains("squeue is not there; next: "), "{said}");
     let blank = stage.dir.path().join("a b");
     fs::create_dir(&blank).unwrap();
-    let ended = stage.command(&SMALL).env("TMPDIR", &blank).output().unwrap();
+    let ended = limited::output(stage.command(&SMALL).env("TMPDIR", &blank));
     assert_eq!(ended.status.code(), Some(3));
     let (code, said) = stage.run(&["--scenario", "flood"]);
     assert!(code == 2 && said.contains("kill: kill -9 of the primary"), "{said}");

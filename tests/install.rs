@@ -5,6 +5,9 @@
 //! the usual ones.
 #![cfg(all(feature = "agent", feature = "cli", feature = "client", feature = "controller"))]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "controller/limited.rs"]
+mod limited;
 #[path = "programs/mod.rs"]
 mod programs;
 
@@ -107,7 +110,7 @@ fn the_example_runs_a_cluster_as_it_stands() {
     let mut command = Command::new("sh");
     command.args(["-c", STEPS]).env("TOP", dir.path()).env("MUNGED", munged);
     alone(&mut command);
-    let ran = command.stdin(Stdio::null()).output().unwrap();
+    let ran = limited::output(command.stdin(Stdio::null()));
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
     assert!(said.contains("Slurmctld(primary) at ") && said.contains(" is UP"), "{said}");

@@ -11,7 +11,7 @@ mod cluster;
 
 use agents::leftovers::Marks;
 use agents::{node_lines, ports_in_a_row};
-use cluster::{Controller, Process, until};
+use cluster::{Controller, Process, limited, until};
 use statedir::base::Local;
 use statedir::{Options, Store};
 use std::fs;
@@ -53,12 +53,9 @@ impl Lab {
     /// What a client of ours prints.
     fn run(&self, program: &str, args: &[&str]) -> String {
         let path = Path::new(SLURMCTLD).with_file_name(program);
-        let ran = Command::new(path)
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("SLURM_CONF", self.controller.conf())
-            .output()
-            .unwrap();
+        let mut command = Command::new(path);
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        let ran = limited::output(command.env("SLURM_CONF", self.controller.conf()));
         String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap()
     }
 
@@ -168,7 +165,7 @@ fn an_agent_keeps_the_epoch_that_it_obeyed_and_takes_no_job_of_an_older_one() {
 }
 
 #[test]
-fn a_job_that_runs_survives_kill_9_of_controller_and_agent_and_runs_once() {
+fn local_only_a_running_job_survives_kill_9_of_controller_and_agent_and_runs_once() {
     let mut lab = Lab::start();
     let go = lab.dir.path().join("go");
     let script =

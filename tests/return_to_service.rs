@@ -12,7 +12,7 @@ mod agents;
 mod cluster;
 
 use agents::ports_in_a_row;
-use cluster::{Controller, Process, until};
+use cluster::{Controller, Process, limited, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -82,7 +82,7 @@ impl Lab {
 
     /// Now, as scontrol writes it.
     fn stamp(&self) -> String {
-        let said = Command::new("date").arg("+%Y-%m-%dT%H:%M:%S").output().unwrap();
+        let said = limited::output(Command::new("date").arg("+%Y-%m-%dT%H:%M:%S"));
         String::from_utf8(said.stdout).unwrap().trim().to_owned()
     }
 
@@ -94,11 +94,9 @@ impl Lab {
     }
 
     fn run(&self, program: &str, args: &str) -> String {
-        let ran = Command::new(Path::new(SLURMCTLD).with_file_name(program))
-            .args(args.split(' '))
-            .env("SLURM_CONF", self.controller.conf())
-            .output()
-            .unwrap();
+        let mut command = Command::new(Path::new(SLURMCTLD).with_file_name(program));
+        command.args(args.split(' ')).stdin(Stdio::null());
+        let ran = limited::output(command.env("SLURM_CONF", self.controller.conf()));
         String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap()
     }
 

@@ -14,6 +14,7 @@ use statedir::export::pin::{Pin, PinError};
 use statedir::store::{Level, verify};
 use statedir::{Options, Reader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -115,6 +116,7 @@ fn a_copy_shows_one_moment_however_long_it_takes() {
     // At least a second for every megabyte.
     let mut child = pinned(home.path(), &from, &copy, &["--bwlimit=1m"])
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -124,6 +126,10 @@ fn a_copy_shows_one_moment_however_long_it_takes() {
     }
     // Everything that it is about to read is superseded and deleted.
     let listed = names(&path);
+    // It stands still meanwhile, however long that takes.
+    let group = rustix::process::Pid::from_child(&child);
+    let all = |signal| rustix::process::kill_process_group(group, signal).unwrap();
+    all(rustix::process::Signal::STOP);
     save_until(&store, &ledger, &mut state, 3 << 20);
     store.checkpoint().unwrap();
     store.prune().unwrap();
@@ -131,6 +137,7 @@ fn a_copy_shows_one_moment_however_long_it_takes() {
     let gone = listed.difference(&left).count();
     assert!(gone >= 3, "{gone} files were deleted under rsync");
     assert!(child.try_wait().unwrap().is_none(), "rsync was still reading");
+    all(rustix::process::Signal::CONT);
     ran(&child.wait_with_output().unwrap());
     assert_eq!(check(&copy, &ledger, before), before, "the state of the moment it began");
     let verified = verify(&copy, Level::Full).unwrap();

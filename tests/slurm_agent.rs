@@ -2,6 +2,8 @@
 //! its end and reports it, all through the codec.
 #![cfg(feature = "slurm")]
 
+#[path = "controller/ports.rs"]
+mod ports;
 mod programs;
 #[allow(dead_code, reason = "each test uses its part of the stage")]
 mod slurm;
@@ -137,7 +139,7 @@ fn a_real_slurmd_registers_and_runs_a_batch_job_to_its_end() {
         return;
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let free = ports::free_port();
     let stage = Stage::new(&munged, listener.local_addr().unwrap().port(), free);
     let auth = Auth::Munge(Munge::load(Info::parse(&stage.auth_info()).unwrap()).unwrap());
     let server = Server::start(listener, &stage.auth_info(), answer);

@@ -1,6 +1,9 @@
 //! Hostlists and slurm.conf beside the real `scontrol`, which reads and writes both.
 #![cfg(feature = "slurm")]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "controller/limited.rs"]
+mod limited;
 #[path = "programs/mod.rs"]
 mod programs;
 
@@ -40,11 +43,9 @@ impl Scontrol {
 
     /// Its stdout and stderr.
     fn show(&self, what: &str, list: &str) -> (String, String) {
-        let output = Command::new(&self.program)
-            .args(["show", what, list])
-            .env("SLURM_CONF", self.conf())
-            .output()
-            .unwrap();
+        let mut command = Command::new(&self.program);
+        command.args(["show", what, list]).stdin(std::process::Stdio::null());
+        let output = limited::output(command.env("SLURM_CONF", self.conf()));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (text(output.stdout), text(output.stderr))
     }
@@ -250,7 +251,7 @@ fn words_that_real_clients_refuse_are_refused_and_no_others() {
     ] {
         scontrol.configure(&format!("SlurmctldPort=1\n{text}\n"));
         let mut ping = Command::new(&scontrol.program);
-        let output = ping.arg("ping").env("SLURM_CONF", scontrol.conf()).output().unwrap();
+        let output = limited::output(ping.arg("ping").env("SLURM_CONF", scontrol.conf()));
         let stderr = String::from_utf8(output.stderr).unwrap();
         let taken = !stderr.contains("fatal");
         let ours = ours(&scontrol);

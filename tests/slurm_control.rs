@@ -71,7 +71,7 @@ fn command(controller: &Controller, line: &str) -> Command {
 }
 
 fn said(mut command: Command) -> Said {
-    let output = command.output().unwrap();
+    let output = cluster::limited::output(&mut command);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap_or(-1);
     Said { stdout: text(output.stdout), stderr: text(output.stderr), code }

@@ -21,7 +21,7 @@ mod own;
 #[path = "programs/mod.rs"]
 mod programs;
 
-use cluster::{Controller, EndsIt, Munged, until};
+use cluster::{Controller, EndsIt, Munged, limited, until};
 use judge::{Lost, Told};
 use statedir::slurm::auth::Auth;
 use statedir::slurm::auth::munge::{Info, Munge};
@@ -88,13 +88,9 @@ fn sbatch(controller: &Controller, client: usize) -> Option<Told> {
     let path = controller.dir.join(format!("script{client}"));
     let script = format!("#!/bin/sh\n# {number}\n{}exit 0\n", "# a line of a script\n".repeat(40));
     std::fs::write(&path, &script).unwrap();
-    let output = Command::new("sbatch")
-        .args(["--parsable", "--hold", "-o", "/dev/null"])
-        .arg(&path)
-        .env("SLURM_CONF", controller.conf())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut command = Command::new("sbatch");
+    command.args(["--parsable", "--hold", "-o", "/dev/null"]).arg(&path).stdin(Stdio::null());
+    let output = limited::output(command.env("SLURM_CONF", controller.conf()));
     if !output.status.success() {
         return None;
     }
@@ -110,13 +106,14 @@ fn lost(controller: &Controller, told: &[Told], all: &[Told]) -> Lost {
     let script = |id: u32| {
         let _ = std::fs::remove_file(&path);
         let line = ["write", "batch_script", &id.to_string()].map(str::to_owned);
-        let written = Command::new("scontrol")
-            .args(line)
-            .arg(&path)
-            .env("SLURM_CONF", controller.conf())
-            .output()
-            .unwrap();
-        written.status.success().then(|| std::fs::read_to_string(&path).unwrap())
+        let mut command = Command::new("scontrol");
+        command.args(line).arg(&path).stdin(Stdio::null());
+        let written = limited::output(command.env("SLURM_CONF", controller.conf()));
+        if !written.status.success() {
+            eprintln!("the script of job {id}: {written:?}");
+            return None;
+        }
+        Some(std::fs::read_to_string(&path).unwrap())
     };
     judge::lost(told, all, &known, script)
 }
@@ -176,12 +173,23 @@ fn sbatch_asks_again_by_itself_when_it_is_told_code_11() {
     let info = Info { socket: Some(munged.socket.clone()), ttl_s: None };
     let auth = Auth::Munge(Munge::load(info).unwrap());
     let listener = std::net::TcpListener::bind(("127.0.0.1", told.port)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let accept = || {
+        let mut came = None;
+        until("sbatch asks", || {
+            came = listener.accept().ok();
+            came.is_some()
+        });
+        let (stream, _) = came.unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream
+    };
     let mut answers = std::thread::scope(|scope| {
         let sbatch = scope.spawn(|| sbatch(&told, 0));
         let accepted = Submitted { job_id: 42, ..Submitted::default() };
         let answers = [Message::code(11), Message::Submitted(Box::new(accepted))];
         let asked = answers.map(|answer| {
-            let (mut stream, _) = listener.accept().unwrap();
+            let mut stream = accept();
             let asked = link::accept(&mut stream, &auth, Times::default()).unwrap();
             link::reply(&mut stream, &auth, &asked, &answer).unwrap();
             asked.message

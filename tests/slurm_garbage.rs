@@ -44,6 +44,7 @@ fn exchange(at: u64, port: u16, bytes: &[u8]) -> Vec<u8> {
     let mut reply = Vec::new();
     let address = std::net::Ipv4Addr::new(127, 0, 0, (at % 16) as u8 + 1);
     let mut stream = TcpStream::connect((address, port)).expect("it accepts");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(180))).unwrap();
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.read_to_end(&mut reply);

@@ -15,6 +15,7 @@ mod lab;
 mod programs;
 
 use agents::{node_state, until_node, until_said};
+use cluster::until_none;
 use lab::{OURS, field, lab, until_job};
 use std::path::Path;
 
@@ -137,7 +138,10 @@ fn a_thousand_jobs_through_two_slurmds_all_leave_their_output() {
     let out = lab.out();
     let jobs: Vec<u32> =
         (0..count).map(|_| lab.submit("echo done $SLURM_JOB_ID", "", false)).collect();
-    until_said(&lab.ours, "all are over", || lab.ours.run("squeue -h").stdout.is_empty());
+    until_none("all are over", || {
+        let said = lab.ours.run("squeue -h");
+        (said.code == 0).then(|| said.stdout.lines().count())
+    });
     for id in jobs {
         let said = std::fs::read_to_string(out.join(format!("{id}.out"))).unwrap();
         assert_eq!(said, format!("done {id}\n"));

@@ -17,6 +17,9 @@ mod manners;
 mod orphans;
 #[path = "statectl/probing.rs"]
 mod probing;
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "programs/mod.rs"]
+mod programs;
 #[path = "statectl/reading.rs"]
 mod reading;
 #[path = "statectl/tool.rs"]

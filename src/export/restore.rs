@@ -155,7 +155,9 @@ pub fn in_place(
         dir.with_file_name(name)
     };
     let (fresh, kept) = (beside("restoring"), beside("replaced"));
-    let target: Arc<dyn Disk> = Arc::new(Real::create(&fresh).map_err(io)?);
+    let mut target = Real::create(&fresh).map_err(io)?;
+    target.belong_like(&old).map_err(io)?;
+    let target: Arc<dyn Disk> = Arc::new(target);
     let restored = restore_on(opened, &target, at, above, now, progress).inspect_err(|_| {
         discard(target.as_ref(), &fresh);
     })?;

@@ -69,7 +69,7 @@ fn a_supervisor_that_is_killed_takes_its_job_with_it_and_the_end_is_told() {
     };
     let job = lab.submit("-w n1", &script(1));
     lab.wait_file("up-1");
-    assert_eq!(processes_with(&mark(1)).len(), 2);
+    until("both are what they will be", || processes_with(&mark(1)).len() == 2);
     signal(supervisor(&lab, "n1"), libc::SIGKILL);
     assert_eq!(lab.ended(job), pair("FAILED", "0:9"));
     until("nothing is left", || processes_with(&mark(1)).is_empty());

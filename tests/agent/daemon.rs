@@ -1,7 +1,7 @@
 //! The agent as a daemon: to the background, signals, pid file, log file, sd_notify, and what it
 //! prints as Slurm's own does.
 
-use crate::cluster::until;
+use crate::cluster::{limited, until};
 use crate::lab::{Head, Lab, OURS, lives, signal};
 use crate::programs;
 use std::fs;
@@ -24,7 +24,9 @@ fn start(lab: &Lab, args: &[&str]) -> Output {
     command.args(["-N", "n1", "-f", "slurm.conf"]).args(args).current_dir(lab.path(""));
     // What it started goes on: its output is not the end of a pipe that is waited for.
     let said = fs::File::create(lab.path("said")).unwrap();
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    let status = limited::ended(&mut child, &command);
     Output { status, stdout: Vec::new(), stderr: fs::read(lab.path("said")).unwrap() }
 }
 
@@ -126,7 +128,7 @@ fn systemd_is_told_when_it_serves_and_when_it_ends() {
     assert!(ready.contains(&format!("MAINPID={}\n", agent.0.id())), "{ready}");
     signal(i32::try_from(agent.0.id()).unwrap(), libc::SIGTERM);
     assert!(told().contains("STOPPING=1\n"));
-    assert!(agent.0.wait().unwrap().success());
+    assert_eq!(agent.ended(), Some(0));
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn what_it_prints_of_the_machine_and_itself_is_what_slurms_own_prints() {
     let test = "what_it_prints_of_the_machine_and_itself_is_what_slurms_own_prints";
     let Some(real) = programs::find("slurmd", test) else { return };
     let prints = |program: &std::path::Path, flag: &str| {
-        let output = Command::new(program).arg(flag).env_clear().output().unwrap();
+        let output = limited::output(Command::new(program).arg(flag).env_clear());
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         // A clock runs in it.

@@ -36,8 +36,9 @@ fn jobs_end_as_slurms_own_agent_ends_them() {
         assert_eq!(lab.ended(good), pair("COMPLETED", "0:0"));
         assert_eq!(lab.out(format!("g-{good}.(null)")), format!("{good}\n"));
         assert_eq!(lab.ended(bad), pair("FAILED", "7:0"));
-        let user =
-            String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout);
+        let user = String::from_utf8(
+            crate::cluster::limited::output(std::process::Command::new("id").arg("-un")).stdout,
+        );
         assert_eq!(lab.out(format!("b-{bad:05}.%.na.{}.batch", user.unwrap().trim())), "");
         assert_eq!(lab.ended(killed), pair("FAILED", "0:11"));
         assert_eq!(lab.ended(lost), pair("FAILED", "0:53"));
@@ -141,7 +142,7 @@ fn a_job_that_forks_and_detaches_dies_with_its_cancellation_and_with_its_end() {
             let job = lab.submit("-o c-%j", &script);
             if name == "1" {
                 lab.wait_file("r-1");
-                assert_eq!(processes_with(&mark).len(), 4);
+                until("all are what they will be", || processes_with(&mark).len() == 4);
                 assert_eq!(lab.run(&format!("scancel {job}")), "");
                 assert_eq!(lab.ended(job), wanted);
                 let said = lab.out(format!("c-{job}"));

@@ -1,7 +1,7 @@
 //! One munged, one slurmctld, Slurm's own or ours, agents of ours or real ones, in a temporary
 //! directory.
 
-use crate::cluster::{Munged, Process, free_port, until};
+use crate::cluster::{Munged, Process, limited, ports, until};
 use crate::programs;
 use leftovers::Marks;
 use statedir::slurm::auth::Auth;
@@ -53,7 +53,7 @@ pub fn is_root() -> bool {
 }
 
 fn own_name() -> String {
-    let output = Command::new("id").arg("-un").output().unwrap();
+    let output = limited::output(Command::new("id").arg("-un"));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -92,7 +92,8 @@ impl Lab {
             statedir::Store::create(&state, &statedir::Options::default()).unwrap();
         }
         let munged = Munged::start(&munged, dir.path());
-        let (port, agent_ports) = (free_port(), [free_port(), free_port()]);
+        let first = ports::in_a_row(3);
+        let (port, agent_ports) = (first, [first + 1, first + 2]);
         let mut lab = Lab { dir, munged, head, slurmctld, controller: None, port, agent_ports };
         lab.write_conf(more);
         lab.start_controller();
@@ -153,10 +154,7 @@ impl Lab {
 
     /// SIGTERM: it saves its state. (Killed, Slurm's own would lose what it acknowledged.)
     pub fn stop_controller(&mut self) {
-        let mut process = self.controller.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&process.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        process.0.wait().unwrap();
+        self.controller.take().unwrap().stop();
     }
 
     /// Starts an agent, and waits until its node is in service.
@@ -222,12 +220,12 @@ impl Lab {
 
     /// Runs a real client; `~` stands for a blank within a word. What it printed.
     pub fn run(&self, line: &str) -> String {
-        text(&self.command(line).output().unwrap())
+        text(&limited::output(&mut self.command(line)))
     }
 
     /// The same with these clients.
     pub fn run_by(&self, hands: Hands, line: &str) -> String {
-        text(&self.command_of(hands, line).output().unwrap())
+        text(&limited::output(&mut self.command_of(hands, line)))
     }
 
     /// Submits a script by these clients; its job.
@@ -248,16 +246,8 @@ impl Lab {
     }
 
     fn submitted(&self, mut command: Command, script: &str) -> u32 {
-        use std::io::Write;
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
         let text_of = format!("#!/bin/bash\n{script}\n");
-        child.stdin.take().unwrap().write_all(text_of.as_bytes()).unwrap();
-        let said = text(&child.wait_with_output().unwrap());
+        let said = text(&limited::output_of(&mut command, text_of.as_bytes()));
         said.trim().parse().unwrap_or_else(|_| panic!("sbatch says {said}"))
     }
 
@@ -279,7 +269,7 @@ impl Lab {
     /// Waits until a job is in one of these states.
     pub fn wait_state(&self, job: &str, states: &[&str]) {
         let mut last = String::new();
-        for _ in 0..1500 {
+        for _ in 0..4500 {
             last = self.field(job, "JobState");
             if states.contains(&last.as_str()) {
                 return;

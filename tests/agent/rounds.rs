@@ -63,7 +63,7 @@ fn submit(lab: &Lab, random: &mut Random, mark: &str) -> Job {
 
 fn kill_agent(lab: &Lab, agents: &mut [Process; 2], node: usize) {
     signal(i32::try_from(agents[node].0.id()).unwrap(), libc::SIGKILL);
-    agents[node].0.wait().unwrap();
+    agents[node].ended();
     agents[node] = lab.agent_alone(Path::new(OURS), NODES[node]);
 }
 

@@ -31,8 +31,9 @@ fn prolog_and_epilog_run_around_a_job_and_a_prolog_that_fails_holds_it() {
     program(&lab, "prolog", &note("prolog"));
     program(&lab, "epilog", &format!("{}; sleep 0.3", note("epilog")));
     let _agent = lab.agent(Path::new(OURS), "n1");
-    let user =
-        String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout);
+    let user = String::from_utf8(
+        crate::cluster::limited::output(std::process::Command::new("id").arg("-un")).stdout,
+    );
     let user = user.unwrap().trim().to_owned();
     let job = lab.submit("-w n1 -o /dev/null", "echo job >>notes; exit 3");
     assert_eq!(lab.ended(job), ("FAILED".to_owned(), "3:0".to_owned()));

@@ -1,6 +1,6 @@
 //! Our controller with agents of ours, as on a busy day: dependencies, limits, and a thousand jobs.
 
-use crate::cluster::until;
+use crate::cluster::until_none;
 use crate::lab::{Hands, Head, Lab};
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ fn a_thousand_jobs_through_two_agents_run_once_each_and_every_output_is_right() 
     let arrays: Vec<u32> = (0..5)
         .map(|_| lab.submit_by(Hands::Own, &format!("--array=1-{tasks} -o a-%A-%a"), task))
         .collect();
-    until("all are over", || lab.run_by(Hands::Own, "squeue -h").is_empty());
+    until_none("all are over", || Some(lab.run_by(Hands::Own, "squeue -h -r").lines().count()));
     for job in &alone {
         assert_eq!(lab.out(format!("o-{job}")), format!("{job} done\n"));
     }

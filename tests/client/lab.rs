@@ -1,10 +1,9 @@
 //! A munged, Slurm's own slurmctld and slurmd, and clients beside each other: Slurm's and ours, in
 //! the same environment, called by the same name.
 
-use crate::cluster::{Controller, Munged, Process, Said, free_port, until};
+use crate::cluster::{Controller, Munged, Process, Said, limited, ports, until};
 use crate::programs;
 use leftovers::Marks;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -96,7 +95,7 @@ impl Lab {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let munged = Munged::start(&munged, dir.path());
         let auth_info = format!("AuthInfo=socket={}", munged.socket.display());
-        let agents = free_port();
+        let agents = ports::in_a_row(2);
         let more = more(agents);
         let controller = Controller::configure(dir.path().join("lab"), &auth_info, &more);
         Some(Lab { dir, _munged: munged, controller, agents: Vec::new() })
@@ -141,14 +140,8 @@ impl Lab {
             .env("HOME", "/")
             .env("SLURM_CONF", self.controller.conf())
             .env("TZ", "UTC")
-            .current_dir(self.dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // Who does not read it closes it.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let output = child.wait_with_output().unwrap();
+            .current_dir(self.dir.path());
+        let output = limited::output_of(&mut command, stdin.as_bytes());
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let code = output.status.code().unwrap_or(-1);
         Said { stdout: text(output.stdout), stderr: text(output.stderr), code }

@@ -1,8 +1,9 @@
 //! Real slurmds under our controller, each with its own spool, log and port.
 
 use crate::cluster::{Controller, Process, until};
+
+pub use crate::cluster::ports::in_a_row as ports_in_a_row;
 use leftovers::Marks;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,18 +17,6 @@ pub struct Slurmd {
     conf: PathBuf,
     program: PathBuf,
     process: Option<Process>,
-}
-
-/// Ports that nobody listens on, one behind the other.
-pub fn ports_in_a_row(count: u16) -> u16 {
-    for _ in 0..200 {
-        let first = crate::cluster::free_port();
-        let Some(last) = first.checked_add(count - 1) else { continue };
-        if (first..=last).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
-            return first;
-        }
-    }
-    panic!("no {count} free ports in a row");
 }
 
 /// Lines of slurm.conf for slurmds on this host.

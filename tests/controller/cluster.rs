@@ -1,6 +1,6 @@
 //! A munged, a controller and real clients, all in one temporary directory.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,32 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+#[path = "limited.rs"]
+pub mod limited;
+#[path = "ports.rs"]
+pub mod ports;
+
+pub use ports::free_port;
+
 /// How long something that must come up is waited for. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A process that ends with the test.
 pub struct Process(pub Child);
+
+impl Process {
+    /// Waits until it has ended by itself: its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        limited::ended(&mut self.0, &"a process of the test").code()
+    }
+
+    /// SIGTERM; its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.ended()
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -21,8 +42,8 @@ impl Drop for Process {
     }
 }
 
-/// Sets a flag when it goes, also where a test fails: threads that run until then would keep it from
-/// ever ending.
+/// Sets a flag when it goes, also where a test fails: threads that run until then would keep it
+/// from ever ending.
 pub struct EndsIt<'a>(pub &'a AtomicBool);
 
 impl Drop for EndsIt<'_> {
@@ -40,9 +61,18 @@ pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Waits until nothing is left: as long as it gets less, the rest is waited for. `None`: nobody
+/// could say.
+pub fn until_none(what: &str, mut left: impl FnMut() -> Option<usize>) {
+    let mut least = usize::MAX;
+    while least > 0 {
+        until(&format!("{what}, of {least}"), || {
+            let now = left().unwrap_or(usize::MAX);
+            let fewer = now < least;
+            least = least.min(now);
+            fewer
+        });
+    }
 }
 
 /// A munged with a key of its own.
@@ -103,7 +133,7 @@ impl Controller {
     }
 
     pub fn write_conf(&self, auth_info: &str, more: &str) {
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        let user = limited::output(Command::new("id").arg("-un")).stdout;
         let user = String::from_utf8(user).unwrap();
         let (dir, port, user) = (self.dir.display(), self.port, user.trim());
         let text = format!(
@@ -184,10 +214,7 @@ impl Controller {
 
     /// SIGTERM; its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let mut process = self.process.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&process.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        process.0.wait().unwrap().code()
+        self.process.take().unwrap().stop()
     }
 
     fn command(&self, line: &str) -> Command {
@@ -212,14 +239,14 @@ impl Controller {
 }
 
 /// Whether a process has ended with all its threads, or only waits for somebody to ask how.
-fn is_gone(pid: u32) -> bool {
+pub fn is_gone(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     stat.map_or(true, |stat| stat.contains(") Z ") && threads <= 1)
 }
 
 fn said(mut command: Command) -> Said {
-    let output = command.output().unwrap();
+    let output = limited::output(&mut command);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap_or(-1);
     Said { stdout: text(output.stdout), stderr: text(output.stderr), code }

@@ -2,7 +2,7 @@
 //! own, over one shared directory; a real slurmd; real clients.
 
 use crate::agents::{Slurmd, node_lines, ports_in_a_row};
-use crate::cluster::{Controller, Munged, Process, Said, until};
+use crate::cluster::{Controller, Munged, Process, Said, limited, until};
 use crate::programs;
 use rustix::process::{Pid, Signal, kill_process};
 use statedir::slurm::auth::munge::{Info, Munge};
@@ -146,8 +146,8 @@ pub fn lab_of(
     let before = prepare(&state);
     let mut copy = Command::new("sh");
     copy.args(["-c", "cp -a \"$1\"/. \"$2\"", "sh"]).args([&single, &state]);
-    let copied = behind(&before, copy).status().unwrap();
-    assert!(copied.success());
+    let copied = limited::output(&mut behind(&before, copy));
+    assert!(copied.status.success(), "{copied:?}");
     let socket_of =
         |address: &str| -> SocketAddr { SocketAddr::new(address.parse().unwrap(), clients.port) };
     let agent = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -193,12 +193,18 @@ fn behind(before: &[String], command: Command) -> Command {
 impl Lab {
     /// Starts a controller, with what it says behind what it said before.
     pub fn start(&mut self, at: usize) {
+        self.start_with(at, &[]);
+    }
+
+    /// The same, with more on its command line.
+    pub fn start_with(&mut self, at: usize, more: &[&str]) {
         self.mark(at);
         let folder = self.dir.join(NAMES[at]);
         let mut log = std::fs::File::options();
         let log = log.append(true).create(true).open(folder.join("log")).unwrap();
         let mut command = Command::new(ours());
         command.args(["-D", "--host", NAMES[at], "-f"]).arg(folder.join("slurm.conf"));
+        command.args(more);
         let child = behind(&self.before, command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -219,8 +225,13 @@ impl Lab {
     }
 
     pub fn wait(&self, what: &str, ready: impl FnMut() -> bool) {
-        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until(what, ready)));
-        assert!(waited.is_ok(), "never: {what}\n{}", self.logs());
+        self.showing(|| until(what, ready));
+    }
+
+    /// Shows the controllers' logs where this panics.
+    pub fn showing(&self, waits: impl FnOnce()) {
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(waits));
+        assert!(waited.is_ok(), "what did not come is said above\n{}", self.logs());
     }
 
     fn ask(&self, at: usize, message: &Message) -> Option<Message> {
@@ -269,9 +280,7 @@ impl Lab {
 
     /// `systemctl stop slurmctld`; the exit code.
     pub fn stop(&mut self, at: usize) -> Option<i32> {
-        let mut process = self.running[at].take().unwrap();
-        kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
-        process.0.wait().unwrap().code()
+        self.running[at].take().unwrap().stop()
     }
 
     /// `kill -9` of everything that is the controller.
@@ -287,7 +296,7 @@ impl Lab {
     pub fn write_script(&self, id: u32, path: &Path) {
         let mut command = Command::new("scontrol");
         command.args(["write", "batch_script", &id.to_string()]).arg(path);
-        let output = command.env("SLURM_CONF", self.clients.conf()).output().unwrap();
+        let output = limited::output(command.env("SLURM_CONF", self.clients.conf()));
         assert!(output.status.success(), "{output:?}\n{}", self.logs());
     }
 
@@ -406,15 +415,15 @@ impl Clients {
 
     /// The same, with options.
     pub fn sbatch_with(&self, script: &Path, more: &[&str]) -> Result<u32, String> {
-        let output = Command::new("sbatch")
+        let mut command = Command::new("sbatch");
+        command
             .args(["--parsable", "-o", "/dev/null", "-D"])
             .arg(self.dir.join("out"))
             .args(more)
             .arg(script)
             .env("SLURM_CONF", &self.conf)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        let output = limited::output(&mut command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let id = String::from_utf8_lossy(&output.stdout).trim().parse();
         if output.status.success() { Ok(id.expect("an id")) } else { Err(said) }

@@ -1,7 +1,7 @@
 //! A file system in a file, mounted where the test's programs see it: it can be frozen, and the
 //! file is what a disk holds.
 
-use crate::cluster::{Process, until};
+use crate::cluster::{Process, limited, until};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -46,7 +46,7 @@ impl Space {
         let copy = |to: &str| {
             let mut command = Command::new("cp");
             command.arg("--sparse=always").args([dir.join("disk"), dir.join(to)]);
-            assert!(command.status().unwrap().success());
+            assert!(limited::output(&mut command).status.success());
         };
         copy(name);
         until("two copies are the same", || {
@@ -55,7 +55,7 @@ impl Space {
             copy(name);
             let mut same = Command::new("cmp");
             same.arg("-s").args([dir.join(name), dir.join(&again)]);
-            same.status().unwrap().success()
+            limited::output(&mut same).status.success()
         });
     }
 
@@ -66,7 +66,8 @@ impl Space {
         let mut command = Command::new("nsenter");
         command.args(["-m", "-t", &self.process.0.id().to_string(), "sh", "-c", script, "sh"]);
         command.args([&self.place, &self.dir]).arg(name);
-        assert!(command.status().unwrap().success());
+        let put = limited::output(&mut command);
+        assert!(put.status.success(), "{put:?}");
     }
 
     /// What is put before a program so that it sees it, too.
@@ -81,7 +82,8 @@ pub struct Frozen(PathBuf);
 
 impl Frozen {
     pub fn begin(at: &Path) -> Frozen {
-        assert!(Command::new("fsfreeze").arg("-f").arg(at).status().unwrap().success());
+        let froze = limited::output(Command::new("fsfreeze").arg("-f").arg(at));
+        assert!(froze.status.success(), "{froze:?}");
         Frozen(at.to_owned())
     }
 }

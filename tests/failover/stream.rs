@@ -1,6 +1,6 @@
 //! A stream of submissions, and what happens to the controllers in it.
 
-use crate::cluster::EndsIt;
+use crate::cluster::{EndsIt, until_none};
 use crate::judge::{self, Told};
 use crate::lab::{Lab, NAMES};
 use rustix::process::Signal;
@@ -128,7 +128,12 @@ pub fn play(lab: &mut Lab, plan: &[Failover]) {
     std::fs::write(lab.out().join("go"), "").unwrap();
     let names: Vec<String> = (0..CLIENTS).map(|client| format!("script{client}")).collect();
     let left = format!("squeue -h -n long,straight,{}", names.join(","));
-    lab.wait("all jobs end", || lab.run(&left).stdout.is_empty());
+    lab.showing(|| {
+        until_none("all jobs end", || {
+            let said = lab.run(&left);
+            (said.code == 0).then(|| said.stdout.lines().count())
+        });
+    });
     let shown = lab.run(&format!("scontrol show job {long}")).stdout;
     assert!(shown.contains("JobState=FAILED") && shown.contains("ExitCode=7:0"), "{shown}");
     assert_eq!(std::fs::read_to_string(&ran).unwrap().lines().count(), 1, "{}", lab.logs());

@@ -1,6 +1,7 @@
 //! The way from one controller to another: a listener at an address of its own that passes on what
 //! comes, until it is told to swallow it or to refuse.
 
+use crate::cluster::until;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -111,9 +112,9 @@ impl Wire {
     /// From now on, it is so.
     pub fn set(&self, link: Link) {
         self.state.store(link as u8, Ordering::Release);
-        while self.settled.load(Ordering::Acquire) != link as u8 {
-            sleep(LOOK);
-        }
+        until(&format!("the way is {link:?}"), || {
+            self.settled.load(Ordering::Acquire) == link as u8
+        });
     }
 
     /// Connections that came while it was cut and have not ended.

@@ -71,7 +71,7 @@ impl Ledger {
     /// The seeds of the saves up to `lsn`. Those in flight while a copy was made are acknowledged
     /// soon after.
     pub fn up_to(&self, lsn: u64) -> Vec<u64> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let seeds = self.seeds.lock().unwrap();
             let head = seeds.get(..usize::try_from(lsn).unwrap());

@@ -2,6 +2,8 @@
 //! place of the controller a server that answers from the codec and keeps what it was asked.
 
 pub mod answers;
+#[path = "../controller/limited.rs"]
+pub mod limited;
 pub mod server;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ impl Drop for Stage {
 
 /// Name of the user who runs the tests.
 pub fn user() -> String {
-    let output = Command::new("id").arg("-un").output().unwrap();
+    let output = limited::output(Command::new("id").arg("-un"));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -56,7 +58,7 @@ impl Stage {
 
     /// Waits until a daemon or a job has made a file.
     pub fn wait_for(&self, name: &str) {
-        for _ in 0..3000 {
+        for _ in 0..18_000 {
             if self.path(name).exists() {
                 return;
             }
@@ -109,15 +111,15 @@ impl Stage {
 
     /// Runs a program of Slurm's, in an environment of its own.
     pub fn run(&self, program: &Path, args: &[&str]) -> Output {
-        Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("SLURM_CONF", self.conf())
             .env("TZ", "UTC")
             .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        limited::output(&mut command)
     }
 }

@@ -53,9 +53,9 @@ impl Server {
     /// Waits for a request.
     ///
     /// # Panics
-    /// After half a minute without it, or if something went wrong.
+    /// After three minutes without it, or if something went wrong.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Asked {
-        for _ in 0..3000 {
+        for _ in 0..18_000 {
             let seen = self.seen.lock().unwrap();
             assert!(seen.faults.is_empty(), "{:?}", seen.faults);
             if let Some(asked) = seen.asked.iter().find(|asked| wanted(&asked.message)) {
@@ -114,6 +114,8 @@ pub fn ask(auth: &Auth, port: u16, message: &Message) -> Result<Message, String>
     let sealed =
         auth.seal(&header, &body, Role::Request, To::Anybody).map_err(|error| error.to_string())?;
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    let limit = Some(std::time::Duration::from_secs(180));
+    stream.set_read_timeout(limit).map_err(|error| error.to_string())?;
     stream.write_all(&sealed.bytes).map_err(|error| error.to_string())?;
     let bytes = frame(&mut stream)?;
     let frame = Frame::unpack(&bytes).map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! Backup and restore as an operator meets them: a story from the first backup to the morning
 //! after, exit codes, a writer at work meanwhile.
 
-use crate::tool::{Tool, bare, feed, put};
+use crate::tool::{Tool, bare, feed, put, wait_for};
 use statedir::disk::Real;
 use statedir::export::{Hold, Repository};
 use std::fs;
@@ -9,7 +9,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -142,15 +141,6 @@ fn refusals_have_their_codes_and_change_nothing() {
     let fresh = tool.beside("fresh");
     assert_eq!(code(&["restore", "--from", dest, "--target", path(&fresh)]), 4);
     assert!(!fresh.join("CONTROL").exists());
-}
-
-/// Waits until something is so: a process has come up.
-fn wait_for(mut so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !so() {
-        assert!(started.elapsed() < Duration::from_secs(120), "it never came");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn signal(child: &Child, signal: i32) {

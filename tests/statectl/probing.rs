@@ -56,7 +56,7 @@ fn a_second_mount_of_a_tmpfs_and_an_overlay_are_probed_where_they_can_be_mounted
     let tool = Tool::new();
     let (one, two) = (tool.beside("one"), tool.beside("two"));
     let Some(_first) = mounted(&["-t", "tmpfs", "none"], &one) else {
-        return println!("skipped: nothing can be mounted here");
+        return crate::programs::cannot("fs-probe of a second mount: nothing can be mounted here");
     };
     let one_text = one.to_str().unwrap();
     let _second = mounted(&["--bind", one_text], &two).expect("what is mounted can be bound");
@@ -69,7 +69,7 @@ fn a_second_mount_of_a_tmpfs_and_an_overlay_are_probed_where_they_can_be_mounted
     let options = format!("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work", one.display());
     let over = tool.beside("over");
     match mounted(&["-t", "overlay", "-o", &options, "none"], &over) {
-        None => println!("skipped: no overlayfs here"),
+        None => crate::programs::cannot("fs-probe of an overlay: there is no overlayfs here"),
         Some(_third) => {
             let ran = probe(&over, &[]);
             assert_eq!(ran.code, 0, "{ran:?}");

@@ -1,11 +1,9 @@
 //! Commands that only look.
 
-use crate::tool::{Tool, put};
+use crate::tool::{Tool, put, wait_for};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Commands that only look, and those that only say what they would do.
 const LOOKS: [&[&str]; 25] = [
@@ -69,11 +67,7 @@ fn readers_work_beside_a_writer() {
     stdin.write_all(format!("{}\n", put("jobs", "1", "eins")).as_bytes()).unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), r#"{"lsn":4}"#);
     // The writer tells readers soon after it has gone idle.
-    let started = Instant::now();
-    while tool.ok(&["get", "jobs", "1"]) != "eins" {
-        assert!(started.elapsed() < Duration::from_secs(10), "not shown");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_for(|| tool.ok(&["get", "jobs", "1"]) == "eins");
     for args in LOOKS {
         assert_eq!(tool.run(args).code, 0, "{args:?}");
     }
@@ -155,7 +149,7 @@ fn log_follows_another_process() {
 }
 
 #[test]
-fn du_agrees_with_du_to_the_byte() {
+fn monitor_state_directory_size_du_agrees_with_du_to_the_byte() {
     let tool = three_saves();
     tool.ok(&["snapshot", "create"]);
     fs::write(tool.dir().join("stranger"), b"12345").unwrap();

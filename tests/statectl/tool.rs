@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A state directory, and the tool to use on it.
@@ -125,6 +126,15 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Ran {
     let err = String::from_utf8(stderr).unwrap();
     assert!(!err.contains("panicked"), "{err}");
     Ran { code: status.code().expect("not killed by a signal"), out: stdout, err }
+}
+
+/// Waits until something is so: a process has come up, time has passed.
+pub fn wait_for(mut so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !so() {
+        assert!(started.elapsed() < Duration::from_secs(120), "it never came");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Flips one bit.

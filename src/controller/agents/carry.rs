@@ -10,7 +10,7 @@ use crate::slurm::wire::tables::{EpilogDone, SignalTasks, StepId, SuspendTasks};
 use crate::slurm::wire::{Message, Text, Unset};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -20,12 +20,28 @@ const WHOM: u16 = 0x1 | 0x4 | 0x8;
 const SAYS_WITHIN: Duration = Duration::from_secs(5);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(10);
+/// The line of what all agents are told: no job has this id.
+pub const ALL: u32 = 0;
 /// The steps, not the batch script.
 const STEPS_ONLY: u16 = 0x4;
 
-/// Carries out effects until there are no more.
-pub async fn all(agents: Arc<Agents>, mut effects: mpsc::UnboundedReceiver<Effect>) {
-    while let Some(effect) = effects.recv().await {
+/// Carries out effects until there are no more, or until somebody says that it ends: then those
+/// that there are.
+pub async fn all(
+    agents: Arc<Agents>,
+    mut effects: mpsc::UnboundedReceiver<Effect>,
+    mut ends: oneshot::Receiver<()>,
+) {
+    loop {
+        tokio::select! {
+            effect = effects.recv() => match effect {
+                Some(effect) => agents.take(effect),
+                None => return,
+            },
+            _ = &mut ends => break,
+        }
+    }
+    while let Ok(effect) = effects.try_recv() {
         agents.take(effect);
     }
 }
@@ -37,7 +53,7 @@ fn job_of(effect: &Effect) -> Option<u32> {
         | Effect::Signal { job, .. }
         | Effect::Suspend { job, .. } => Some(*job),
         // Nobody's job: what all are told stands in a line of its own.
-        Effect::PassOn { .. } => Some(0),
+        Effect::PassOn { .. } => Some(ALL),
         Effect::Note(_) | Effect::Register { .. } | Effect::Schedule => None,
     }
 }

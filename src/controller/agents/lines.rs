@@ -45,6 +45,12 @@ impl<T> Lines<T> {
         next
     }
 
+    /// Whether something about this is in line, or being done.
+    #[must_use]
+    pub fn has(&self, job: u32) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&job)
+    }
+
     /// Whether nothing is in line, and nothing is being done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -63,6 +69,7 @@ mod tests {
         assert_eq!(lines.stand(1, 'b'), None);
         assert_eq!(lines.stand(2, 'x'), Some('x'), "another job does not wait");
         assert_eq!(lines.stand(1, 'c'), None);
+        assert!(lines.has(1) && !lines.has(3));
         assert_eq!((lines.next(1), lines.next(1), lines.next(1)), (Some('b'), Some('c'), None));
         assert_eq!(lines.stand(1, 'd'), Some('d'), "the line was gone");
         assert_eq!((lines.next(1), lines.next(2)), (None, None));

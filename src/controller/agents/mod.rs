@@ -22,7 +22,7 @@ use crate::controller::service::{Service, now};
 use crate::slurm::wire::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub mod ask;
@@ -52,6 +52,8 @@ pub struct Agents {
 /// Tasks that end with the controller.
 pub struct Running {
     agents: Arc<Agents>,
+    /// Takes effects, until it is told to take those that are there and no more.
+    carries: (JoinHandle<()>, oneshot::Sender<()>),
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -68,12 +70,13 @@ pub fn start(
         bell,
         began: now(),
     });
+    let (end, ends) = oneshot::channel();
+    let carries = (tokio::spawn(carry::all(Arc::clone(&agents), effects, ends)), end);
     let tasks = vec![
-        tokio::spawn(carry::all(Arc::clone(&agents), effects)),
         tokio::spawn(rounds::pings(Arc::clone(&agents))),
         tokio::spawn(rounds::clock(Arc::clone(&agents))),
     ];
-    Running { agents, tasks }
+    Running { agents, carries, tasks }
 }
 
 impl Running {
@@ -83,10 +86,17 @@ impl Running {
         self.finish_within(FAREWELL).await;
     }
 
-    /// As [`Running::finish`], with another idea of what is long.
+    /// As [`Running::finish`], with another idea of what is long: not for what is passed on to all
+    /// agents, which nobody does later.
     pub async fn finish_within(self, limit: Duration) {
-        let until = tokio::time::Instant::now() + limit;
-        while !self.agents.lines.is_empty() && tokio::time::Instant::now() < until {
+        let began = tokio::time::Instant::now();
+        let (carries, end) = self.carries;
+        // What was decided, and is in nobody's line yet, is not forgotten.
+        let _ = end.send(());
+        let _ = carries.await;
+        let lines = &self.agents.lines;
+        let waits = |limit: Duration| began.elapsed() < limit;
+        while !lines.is_empty() && waits(limit) || lines.has(carry::ALL) && waits(FAREWELL) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for task in self.tasks {

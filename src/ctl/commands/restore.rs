@@ -136,6 +136,7 @@ impl Restore {
     ) -> Result<Restored, Failure> {
         let failed = |error| session.exporting(&error, target);
         let io = |source| failed(ExportError::Io { what: target.display().to_string(), source });
+        crate::ctl::owner::make(target).map_err(io)?;
         let disk = match Real::open(target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Real::create(target),
             opened => opened,

@@ -10,13 +10,14 @@ use crate::base::{Lsn, Nanos};
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
+use crate::ctl::pair::register;
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{age, duration};
-use crate::disk::Disk;
+use crate::disk::{Disk, Real};
 use crate::format::Op;
 use crate::store::directory::Directory;
-use crate::store::{Follower, Reader};
+use crate::store::{Follower, Reader, is_shared, writer_lives};
 use clap::Args;
 use latency::{Latencies, Took, Watch};
 use serde_json::json;
@@ -24,6 +25,9 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+/// A heart beats every second, or more often.
+const LATELY: u64 = 5_000_000_000;
 
 /// Tables that are shown.
 const TABLES: usize = 10;
@@ -185,8 +189,19 @@ fn standing(session: &Session) -> Result<Standing, Failure> {
         snapshot_made: newest.map_or(Nanos::default(), |s| s.header.made),
         files_bytes: entries.iter().map(|entry| entry.allocated).sum(),
         free: disk.space().map_or(0, |space| space.free),
-        writer: crate::store::writer_lives(&disk),
+        writer: writes(session, &disk)?,
     })
+}
+
+/// Whether somebody writes: who holds the lock; in a shared directory, whose heart has beaten of
+/// late, by its clock and this one's.
+fn writes(session: &Session, disk: &Real) -> Result<bool, Failure> {
+    if !is_shared(disk) {
+        return Ok(writer_lives(disk));
+    }
+    let sight = register(session.dir()?).and_then(|register| register.look().ok());
+    let beat = sight.and_then(|sight| sight.beat).filter(|beat| !beat.stopping);
+    Ok(beat.is_some_and(|beat| Nanos::now().0.saturating_sub(beat.written.0) < LATELY))
 }
 
 struct Shown<'a> {
