@@ -207,7 +207,7 @@ fn a_power_cut_at_any_moment_leaves_whole_backups_only() {
 
 /// Whether a promise breaks when the syncs of `site` do nothing.
 fn breaks_without(site: Site) -> bool {
-    power_cuts(Some(site), 10).is_err() || restore_power_cuts(Some(site), 10).is_err()
+    power_cuts(Some(site), 10).is_err() || restore_power_cuts(u64::MAX, Some(site), 10).is_err()
 }
 
 #[test]
@@ -307,8 +307,12 @@ fn a_backup_that_finds_no_room_leaves_none_taken() {
     assert!(refused > 5);
 }
 
+/// How much of the changes a restore holds in memory: all of them; or so little that the state is
+/// put down before each group.
+const PORTIONS: [u64; 2] = [u64::MAX, 0];
+
 /// A backup with a snapshot and parts, and its state at an LSN within.
-fn backup() -> (Opened, Option<At>, State) {
+fn backup(portion: u64) -> (Opened, Option<At>, State) {
     let mut source = Source::new();
     source.save(10);
     source.store.as_ref().unwrap().checkpoint().unwrap();
@@ -318,7 +322,8 @@ fn backup() -> (Opened, Option<At>, State) {
     back_up(&source, &shared(&disk), true).unwrap();
     let repository = Repository::open(shared(&disk), Hold::Read).unwrap();
     let manifest = repository.list().unwrap().remove(1).manifest.unwrap();
-    let opened = Opened::open(&disk, manifest, &mut |_| {}).unwrap();
+    let mut opened = Opened::open(&disk, manifest, &mut |_| {}).unwrap();
+    opened.set_changes_max(portion);
     (opened, Some(At::Lsn(Lsn(17))), source.model.after(17).clone())
 }
 
@@ -354,8 +359,8 @@ fn check_target(
     store.close().map_err(|error| format!("close: {error}"))
 }
 
-fn restore_power_cuts(muted: Option<Site>, random: u64) -> Result<usize, Broken> {
-    let (opened, at, state) = backup();
+fn restore_power_cuts(portion: u64, muted: Option<Site>, random: u64) -> Result<usize, Broken> {
+    let (opened, at, state) = backup(portion);
     let disk = fake_disk(512);
     muted.into_iter().for_each(|site| disk.mute(site));
     restore(&opened, &shared(&disk), at).map_err(say("restore"))?;
@@ -372,25 +377,33 @@ fn restore_power_cuts(muted: Option<Site>, random: u64) -> Result<usize, Broken>
 
 #[test]
 fn a_power_cut_at_any_moment_of_a_restore_leaves_all_of_it_or_no_store() {
-    let states = restore_power_cuts(None, 400).unwrap_or_else(|broken| panic!("{broken}"));
-    println!("{states} states");
-    assert!(states > 50, "only {states} states were walked");
+    for (portion, random) in PORTIONS.into_iter().zip([400, 100]) {
+        let states = restore_power_cuts(portion, None, random);
+        let states = states.unwrap_or_else(|broken| panic!("portion {portion}: {broken}"));
+        println!("{states} states");
+        assert!(states > 50, "only {states} states were walked");
+    }
 }
 
 #[test]
 fn a_kill_at_any_step_of_a_restore_leaves_all_of_it_or_no_store() {
-    let (opened, at, state) = backup();
-    for step in 1.. {
-        let disk = fake_disk(4096);
-        let process = Frail::new(shared(&disk), step);
-        let outcome = restore(&opened, &(Arc::new(process.clone()) as Arc<dyn Disk>), at);
-        check_target(&disk, outcome.is_ok(), &opened, at, &state)
-            .unwrap_or_else(|broken| panic!("killed at step {step}: {broken}"));
-        if !process.is_dead() {
-            assert!(step > 15, "only {step} steps");
-            break;
+    let mut steps = Vec::new();
+    for portion in PORTIONS {
+        let (opened, at, state) = backup(portion);
+        for step in 1.. {
+            let disk = fake_disk(4096);
+            let process = Frail::new(shared(&disk), step);
+            let outcome = restore(&opened, &(Arc::new(process.clone()) as Arc<dyn Disk>), at);
+            check_target(&disk, outcome.is_ok(), &opened, at, &state)
+                .unwrap_or_else(|broken| panic!("killed at step {step}: {broken}"));
+            if !process.is_dead() {
+                steps.push(step);
+                break;
+            }
         }
     }
+    println!("{steps:?} steps");
+    assert!(steps[0] > 15 && steps[1] > steps[0] + 30, "only {steps:?} steps");
 }
 
 #[test]

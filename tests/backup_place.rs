@@ -70,7 +70,7 @@ fn a_store_of_many_pieces_is_copied_byte_for_byte() {
     assert!(bytes(&snapshot.unwrap()) == bytes(&dest.join(&base.file)));
     let held = Repository::open(repository, Hold::Read).unwrap();
     assert!(verify_repository(&held, &mut |_| {}).unwrap().troubles.is_empty());
-    let view = opened.state(None).unwrap().into_view();
+    let view = opened.state(None, &mut || unreachable!("it fits")).unwrap().into_view();
     assert!(dump(&view).unwrap() == dump(Reader::open(&dir).unwrap().view()).unwrap());
 }
 

@@ -153,6 +153,41 @@ fn metrics_under_load_are_well_formed_never_go_back_and_say_what_clients_were_to
     assert_eq!(ours.stop(), Some(0));
 }
 
+/// What was submitted between two looks is in what `top` says of them; that nobody answers it says.
+#[cfg(feature = "cli")]
+#[test]
+fn top_tells_how_long_the_saves_of_an_interval_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ours, client, port) = start(dir.path());
+    let state = ours.dir.join("state");
+    let top = |port: u16, times: &str| {
+        let mut top = std::process::Command::new(env!("CARGO_BIN_EXE_statectl"));
+        top.arg("-C").arg(&state).args(["top", "--json", "-i", "0.2", "-n", times]);
+        top.args(["--metrics", &port.to_string()]);
+        top
+    };
+    let mut looks = top(port, "1000").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(looks.stdout.take().unwrap()));
+    let mut told = None;
+    for line in lines.take(200) {
+        let object: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let of = |name: &str| object[name].as_f64();
+        if let (Some(p50), Some(p99)) = (of("save_p50_seconds"), of("save_p99_seconds")) {
+            told = Some((p50, p99, of("flush_p50_seconds"), of("flush_p99_seconds")));
+            break;
+        }
+        assert!(client.submit(&ours).is_some());
+    }
+    looks.kill().unwrap();
+    looks.wait().unwrap();
+    let (p50, p99, flush50, flush99) = told.expect("saves were counted");
+    assert!(p50 > 0.0 && p50 <= p99, "{p50} {p99}");
+    assert!(flush50.unwrap() > 0.0 && flush50 <= flush99);
+    assert_eq!(ours.stop(), Some(0));
+    let nobody = top(free_port(), "1").output().unwrap();
+    assert_eq!(nobody.status.code(), Some(8), "{nobody:?}");
+}
+
 #[test]
 fn who_holds_the_port_open_or_says_nonsense_keeps_nobody_from_work() {
     let dir = tempfile::tempdir().unwrap();

@@ -100,8 +100,8 @@ fn all_known(lab: &Lab, told: &[Told]) {
 }
 
 #[test]
-fn a_controller_on_an_image_of_its_disk_loses_nothing_and_on_an_old_one_harms_no_running_job() {
-    let test = "a_controller_on_an_image_of_its_disk_loses_nothing";
+fn regular_snapshots_instance_recovery_loses_nothing_and_an_old_one_harms_no_running_job() {
+    let test = "regular_snapshots_instance_recovery_loses_nothing";
     for program in ["unshare", "nsenter", "mkfs.ext4"] {
         if programs::find(program, test).is_none() {
             return;

@@ -99,7 +99,7 @@ impl Stage {
 const SMALL: [&str; 4] = ["--scenario", "kill", "--jobs", "30"];
 
 #[test]
-fn a_cluster_that_loses_nothing_passes_and_leaves_nothing_behind() {
+fn regularly_test_your_ha_setup_a_cluster_that_loses_nothing_passes_and_leaves_nothing_behind() {
     let stage = Stage::new();
     // The folder of programs may be said as seen from here.
     let mut command = Command::new(DRILL);

@@ -42,8 +42,8 @@ fn pending_jobs_and_running_ones_live_through_every_way_in_which_a_controller_go
 }
 
 #[test]
-fn the_handbooks_commands_rehearse_a_failover_with_our_clients_and_with_slurms() {
-    let test = "the_handbooks_commands_rehearse_a_failover_with_our_clients_and_with_slurms";
+fn testing_failover_the_handbooks_commands_slurmctld_host_scontrol_ping_stop_sinfo_sbatch_start() {
+    let test = "testing_failover_the_handbooks_commands";
     let Some(mut lab) = lab(test, FAST) else { return };
     let ours = lab::ours_of;
     let configured = lab.run("scontrol show config").stdout;
@@ -125,8 +125,8 @@ fn scontrol_takeover_moves_the_reign_to_whoever_is_named_and_back() {
 }
 
 #[test]
-fn nodes_keep_their_state_at_a_takeover_and_a_running_job_its_pid_and_its_exit_code() {
-    let test = "nodes_keep_their_state_at_a_takeover_and_a_running_job_its_pid_and_its_exit_code";
+fn running_jobs_continue_unaffected_same_pid_and_exit_code_and_nodes_keep_their_state() {
+    let test = "running_jobs_continue_unaffected_same_pid_and_exit_code_and_nodes_keep_their_state";
     let Some(mut lab) = lab(test, FAST) else { return };
     let state = |lab: &lab::Lab| lab.run("sinfo -h -N -o %T|%E").stdout.trim().to_owned();
     assert_eq!(state(&lab), "idle|none");
@@ -285,4 +285,48 @@ fn shutdown_ends_both_and_hands_to_nobody() {
     }
     let claims = [0, 1].map(|at| lab.log(at).matches("primary in epoch").count());
     assert_eq!(claims, [2, 1], "{}", lab.logs());
+}
+
+/// The handbook's seven steps of a failover, in their order.
+#[test]
+fn after_slurmctld_timeout_backup_detects_the_failure_slurmd_redirects_pending_jobs_resume() {
+    let test =
+        "after_slurmctld_timeout_backup_detects_the_failure_slurmd_redirects_pending_jobs_resume";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    let script = lab.dir.join("steps");
+    let text = "#!/bin/sh\necho $$ > pid.$SLURM_JOB_ID\nwhile [ ! -e go ]; do sleep 0.1; done\n\
+                echo $$ >> pid.$SLURM_JOB_ID\n";
+    std::fs::write(&script, text).unwrap();
+    let out = lab.out();
+    let pids = |job: u32| std::fs::read_to_string(out.join(format!("pid.{job}"))).unwrap();
+    let runs = lab.sbatch(&script).unwrap();
+    let began = out.join(format!("pid.{runs}"));
+    lab.wait("the first job runs", || began.exists());
+    let pid = pids(runs);
+    let after = format!("--dependency=afterok:{runs}");
+    let waits = lab.beside().sbatch_with(&script, &[&after]).unwrap();
+    let slurmd = lab.slurmd.as_ref().map(agents::Slurmd::pid);
+    // The primary stops responding: all of it is frozen, so that nobody can tell a death.
+    let frozen = [Some(lab.guard(0)), lab.serving(0)].map(Option::unwrap);
+    for pid in frozen {
+        rustix::process::kill_process(pid, Signal::STOP).unwrap();
+    }
+    lab.wait("the backup becomes the active controller", || lab.reigns(1));
+    let log = lab.log(1);
+    assert!(log.contains("the primary is silent"), "{log}");
+    lab.kill(0);
+    let shown = |job: u32| lab.run(&format!("scontrol show job {job}")).stdout;
+    // It has read the latest state.
+    assert!(shown(runs).contains("JobState=RUNNING"), "{}", shown(runs));
+    assert!(shown(waits).contains("JobState=PENDING Reason=Dependency"), "{}", shown(waits));
+    // The same slurmd tells the backup how the first job ends, and is told to start the second.
+    std::fs::write(out.join("go"), "").unwrap();
+    for job in [runs, waits] {
+        lab.wait("the job has ended", || shown(job).contains("JobState=COMPLETED"));
+        let pids = pids(job);
+        let pids: Vec<&str> = pids.lines().collect();
+        assert!(pids.len() == 2 && pids[0] == pids[1], "once, undisturbed: {pids:?}");
+    }
+    assert!(pids(runs).starts_with(&pid), "the process that ran before");
+    assert_eq!(lab.slurmd.as_ref().map(agents::Slurmd::pid), slurmd, "nobody started it anew");
 }

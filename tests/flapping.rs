@@ -169,8 +169,8 @@ fn of_three_controllers_the_last_one_reigns_and_is_reached_and_slurmd_lives_on()
 }
 
 #[test]
-fn while_the_shared_directory_hangs_reads_are_answered_and_no_role_changes() {
-    let test = "while_the_shared_directory_hangs_reads_are_answered_and_no_role_changes";
+fn shared_directory_is_a_dependency_while_it_hangs_reads_are_answered_and_no_role_changes() {
+    let test = "shared_directory_is_a_dependency_while_it_hangs_reads_are_answered";
     for program in ["unshare", "nsenter", "fsfreeze", "mkfs.ext4"] {
         if programs::find(program, test).is_none() {
             return;

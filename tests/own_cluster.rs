@@ -165,7 +165,7 @@ fn an_agent_keeps_the_epoch_that_it_obeyed_and_takes_no_job_of_an_older_one() {
 }
 
 #[test]
-fn a_job_that_runs_survives_kill_9_of_controller_and_agent_and_runs_once() {
+fn local_only_a_running_job_survives_kill_9_of_controller_and_agent_and_runs_once() {
     let mut lab = Lab::start();
     let go = lab.dir.path().join("go");
     let script =

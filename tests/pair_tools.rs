@@ -44,6 +44,11 @@ fn run(lab: &Lab, line: &str) -> Ran {
     Ran { code, out: text(output.stdout), err: text(output.stderr) }
 }
 
+/// No share of this disk is a matter of these tests.
+fn health(lab: &Lab, more: &str) -> Ran {
+    run(lab, &format!("health --warn-free 0 --crit-free 0 {more}"))
+}
+
 /// Makes slurm.conf of the second controller the first one's, as it must be.
 fn same_conf(lab: &Lab) {
     let conf = |name: &str| lab.dir.join(name).join("slurm.conf");
@@ -79,13 +84,26 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
     let ran = run(&lab, "doctor --no-probe --json");
     let lines: Vec<Value> =
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for name in ["controllers", "shared", "same files", "clocks", "agents", "size"] {
+    for name in ["reign", "controllers", "shared", "same files", "clocks", "agents", "size"] {
         let line = lines.iter().find(|line| line["check"] == name);
         assert_eq!(line.map(|line| &line["verdict"]), Some(&"ok".into()), "{name}: {ran:?}");
     }
+    // The lock does not guard a shared directory: the register says who reigns.
+    assert!(ran.out.contains("mgmt01 reigns, epoch ") && !ran.out.contains("nobody writes"));
+    let alive = health(&lab, "--require-writer");
+    assert!(alive.code == 0 && alive.out.contains(", mgmt01 reigns, epoch "), "{alive:?}");
+    // An address that leads to another controller is no sign of life of this one's.
+    let wrong = lab.dir.join("wrong.conf");
+    let text = std::fs::read_to_string(lab.clients.conf()).unwrap();
+    std::fs::write(&wrong, text.replace("mgmt02(127.0.0.2)", "mgmt02(127.0.0.1)")).unwrap();
+    let mut command = statectl(&lab);
+    let output = command.args(["status", "--host", "mgmt01"]).env("SLURM_CONF", wrong).output();
+    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(said.contains("\n  mgmt02: at 127.0.0.1 it is mgmt01 that answers"), "{said}");
     // From the other host.
     let other = run(&lab, "status --host mgmt02").out;
     assert!(other.starts_with("mgmt02 role:Standby disk:UpToDate epoch:"), "{other}");
+    assert!(other.lines().next().unwrap().ends_with(" ready"), "{other}");
     assert!(other.contains("\n  mgmt01 role:Primary peer-disk:UpToDate lsn:"), "{other}");
 
     assert_eq!(run(&lab, "role --host mgmt01").out, "primary\n");
@@ -123,6 +141,9 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
     assert_eq!(ran.code, 0, "{ran:?}\n{}", lab.logs());
     assert!(ran.out.starts_with(&said) && ran.out.ends_with(", 0 saves lost\n"), "{ran:?}");
     assert!(lab.reigns(1), "{}", lab.logs());
+    // The handbook's next line: all is well, at once.
+    let after = run(&lab, "status -x --host mgmt02");
+    assert_eq!((after.code, after.out.as_str()), (0, ""), "{after:?}\n{}", lab.logs());
     hear(&format!("create reign epoch:{} primary:mgmt02 reason:asked", epoch + 1), &mut told);
     hear("change controller name:mgmt02 role:Primary", &mut told);
     drop(events);
@@ -154,6 +175,10 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
     lab.kill(1);
     let ran = run(&lab, "status");
     assert_eq!(ran.code, 8, "{ran:?}");
+    let dead = health(&lab, "--require-writer");
+    assert!(dead.code == 1 && dead.out.contains("CRITICAL - nobody reigns: "), "{dead:?}");
+    assert_eq!(health(&lab, "--warn-age 1d").code, 0, "who writes is not asked for");
+    assert!(run(&lab, "doctor --no-probe").out.contains("\nwarn reign        nobody reigns: "));
 }
 
 #[test]
@@ -192,4 +217,20 @@ fn a_deposed_controller_and_its_successor_are_told_apart_and_a_frozen_one_is_sai
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }
     }
+}
+
+/// A unit with -c in its command line, or one restart with it: the standby that it made would have
+/// left out, days later, all that the primary had taken since.
+#[test]
+fn a_standby_that_was_started_with_c_leaves_nothing_of_the_primarys_state_out() {
+    let test = "a_standby_that_was_started_with_c_leaves_nothing_of_the_primarys_state_out";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    lab.kill(1);
+    lab.start_with(1, &["-c"]);
+    lab.until_ready(1);
+    lab.fill(1);
+    lab.ask_to_take_over(1);
+    let said = lab.run("squeue -h -o %T");
+    assert_eq!(said.stdout, "PENDING\n", "{said:?}\n{}", lab.logs());
+    assert!(lab.log(1).contains("mgmt01 reigns, and goes on with the state"), "{}", lab.logs());
 }

@@ -9,6 +9,8 @@ mod live;
 mod programs;
 
 use live::{Ledger, check, fresh, load, names, save_until, small};
+use statedir::base::limits::PINS_MAX;
+use statedir::export::pin::{Pin, PinError};
 use statedir::store::{Level, verify};
 use statedir::{Options, Reader};
 use std::os::unix::fs::PermissionsExt;
@@ -213,6 +215,31 @@ fn what_a_killed_run_has_left_goes_with_the_next() {
         Reader::open(&home.path().join("two")).unwrap().view().lsn().0,
         ledger.acknowledged()
     );
+}
+
+#[test]
+fn one_copier_too_many_is_refused_and_told_whom_it_waits_for() {
+    let (home, path, store) = fresh(&no_retention());
+    store.close().unwrap();
+    let mut held: Vec<Pin> = (0..PINS_MAX).map(|_| Pin::new(&path).unwrap()).collect();
+    let refused = Pin::new(&path).unwrap_err();
+    let PinError::Crowded { by, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(*by, vec![std::process::id(); PINS_MAX]);
+    assert_eq!(pins(home.path()).len(), PINS_MAX, "the refused one's folder is gone");
+    let dir = format!("{}/", path.display());
+    let served = Command::new(env!("CARGO_BIN_EXE_statectl"))
+        .args(["rsync", "--server", "--sender", "-logDtpre.iLsfxCIvu", ".", &dir])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&served.stderr);
+    assert_eq!(served.status.code(), Some(7), "{said}");
+    let next = format!("ps -o pid,etime,args -p {}", std::process::id());
+    assert!(said.contains("as many as may") && said.contains(&next), "{said}");
+    held.pop();
+    held.push(Pin::new(&path).unwrap());
+    drop(held);
+    assert_eq!(pins(home.path()), [""; 0]);
 }
 
 #[test]

@@ -6,9 +6,10 @@ mod common;
 
 use common::model::{batch, changes, dump};
 use common::{fake_disk, shared, tiny};
-use statedir::base::{Epoch, Local, Lsn};
-use statedir::disk::fake::FakeDisk;
-use statedir::format::Reason;
+use statedir::base::{Epoch, Local, Lsn, SegmentId};
+use statedir::disk::fake::{Call, FakeDisk, Fault, FaultPlan};
+use statedir::disk::{Access, Disk};
+use statedir::format::{FileName, Reason};
 use statedir::role::{Check, ClaimError, Heart, Register, RegisterError};
 use statedir::store::{News, OpenError, Poison, Promoted, Refusal, SaveError, Saved, Standby};
 use statedir::store::{orphaned_on, orphans_on, share_on};
@@ -87,7 +88,7 @@ fn who_is_deposed_acknowledges_nothing_and_says_by_whom_and_nothing_acknowledged
 }
 
 #[test]
-fn of_two_that_claim_after_the_same_reign_exactly_one_wins() {
+fn backup_becomes_the_active_controller_exactly_one_of_two_that_claim() {
     let (disk, a, b) = pair(Check::Name);
     let (_, mut heart) = open(&disk, &a);
     b.join().unwrap();
@@ -112,7 +113,8 @@ fn of_two_that_claim_after_the_same_reign_exactly_one_wins() {
 
 /// Two directories that are not shared, under two SlurmctldHost lines.
 #[test]
-fn a_host_that_no_primary_has_seen_to_see_this_directory_does_not_reign() {
+fn state_save_location_must_be_accessible_to_both_hosts_who_was_not_seen_to_see_it_does_not_reign()
+{
     let (disk, a, b) = pair(Check::Name);
     assert!(matches!(b.claim(Reason::Start), Err(ClaimError::Denied(_))));
     let (_, mut heart) = open(&disk, &a);
@@ -192,7 +194,7 @@ fn promote(disk: &FakeDisk, standby: &Standby, door: &Register) -> Promoted {
 }
 
 #[test]
-fn a_warm_standby_follows_through_rotation_snapshots_and_deletion_and_becomes_the_writer() {
+fn backup_reads_the_latest_state_checkpoint_through_rotation_snapshots_and_deletion() {
     let (disk, _a, b, store) = reigning_pair();
     let mut standby = Standby::open_on(shared(&disk)).unwrap();
     let mut heard = Vec::new();
@@ -315,4 +317,40 @@ fn a_seal_that_nobody_has_confirmed_vouches_for_nothing() {
     assert_eq!(Reader::open_on(shared(&disk)).unwrap().view().lsn(), Lsn(1));
     let third = Store::open_on(shared(&disk), tiny(&disk), Arc::new(later)).unwrap();
     assert_eq!(hear(&mut standby).0.len(), third.view().lsn().0 as usize - 1);
+}
+
+/// A disk that was full as the reign began: the heartbeat's file was there, and each later try was
+/// refused because it was. The reign had no heartbeat, and admitted nobody, until its end.
+#[test]
+fn a_heart_that_did_not_start_at_once_starts_as_soon_as_the_disk_takes_it() {
+    let (disk, a, b) = pair(Check::Name);
+    let reigning = a.claim(Reason::Start).unwrap();
+    disk.fail(FaultPlan::nth_of(Call::Write, 1, Fault::Full));
+    assert!(Heart::start(&reigning).is_err());
+    let mut heart = Heart::start(&reigning).unwrap();
+    b.join().unwrap();
+    assert_eq!(heart.beat(7, false).unwrap().len(), 1, "b is admitted");
+    let seen = b.look().unwrap().beat.unwrap();
+    assert_eq!((seen.epoch, seen.ordinal, seen.agents), (Epoch(1), 1, 7));
+}
+
+/// The log behind the newest snapshot was gone, and an epoch had begun that was never sealed: each
+/// new beginning led to another one, until the stack was full.
+#[test]
+fn a_standby_that_finds_no_log_behind_the_snapshot_says_so() {
+    let (disk, a, _) = pair(Check::Name);
+    let (store, _) = open(&disk, &a);
+    for number in 1..=5 {
+        save(&store, number).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let names = disk.list().unwrap().into_iter().map(|entry| entry.name);
+    for name in names.filter(|name| matches!(FileName::parse(name), Some(FileName::Segment(_)))) {
+        disk.remove(&name).unwrap();
+    }
+    let unsealed = FileName::Segment(SegmentId { epoch: Epoch(2), ordinal: 99 });
+    disk.open(&unsealed.to_string(), Access::Create).unwrap();
+    let refused = Standby::open_on(shared(&disk)).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("too far behind"), "{refused}");
 }

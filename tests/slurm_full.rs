@@ -199,8 +199,8 @@ impl Drop for Frozen {
 }
 
 #[test]
-fn while_a_flush_hangs_submissions_are_put_off_and_what_waited_is_done_when_it_returns() {
-    let test = "while_a_flush_hangs_submissions_are_put_off";
+fn filesystem_not_available_submissions_are_put_off_and_what_waited_is_done_when_it_returns() {
+    let test = "filesystem_not_available_submissions_are_put_off";
     for program in ["fsfreeze", "mkfs.ext4"] {
         if programs::find(program, test).is_none() {
             return;

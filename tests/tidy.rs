@@ -1,5 +1,6 @@
 //! The house is in order: who imports whom, how files begin, how long lines are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import besides itself.
@@ -110,8 +111,23 @@ fn is_there(file: &str, name: &str, sources: &[(PathBuf, String)]) -> bool {
     })
 }
 
+/// The words of a sentence or of a name that say something; `SlurmctldTimeout` is two.
+fn words(text: &str) -> BTreeSet<String> {
+    let mut parted = String::new();
+    let mut before = ' ';
+    for c in text.chars() {
+        if before.is_lowercase() && c.is_uppercase() {
+            parted.push(' ');
+        }
+        parted.push(c);
+        before = c;
+    }
+    let words = parted.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    words.filter(|word| word.len() > 3).collect()
+}
+
 #[test]
-fn every_sentence_of_the_handbook_has_tests_that_exist() {
+fn every_sentence_of_the_handbook_has_tests_that_exist_and_one_with_its_words_in_the_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let document = std::fs::read_to_string(root.join("docs/testing.md")).unwrap();
     let read = |path: PathBuf| {
@@ -124,11 +140,58 @@ fn every_sentence_of_the_handbook_has_tests_that_exist() {
     for row in rows {
         let named: Vec<&str> = row[1].split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty(), "no test: {}", row[0]);
+        let said = words(&row[0]);
+        let says = |test: &&str| words(test.split_once(": ").unwrap().1);
+        let shared = named.iter().map(|test| says(test).intersection(&said).count()).max();
+        assert!(shared >= Some(2), "no test has its words: {}", row[0]);
         for test in named {
             let (file, name) = test.split_once(": ").expect("file: test");
             assert!(name.len() > 20 && is_there(file, name, &sources), "{}: no {test}", row[0]);
         }
     }
+}
+
+#[test]
+fn the_code_map_in_the_docs_is_what_layers_allow() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let rows = rows(&document, "## Code map");
+    let told = rows.iter().map(|row| {
+        let module = row[0].trim_matches([' ', '`']);
+        let allowed = row[2].trim().trim_end_matches(" |").trim();
+        let allowed = match allowed {
+            "–" => Vec::new(),
+            "all above" => LAYERS.iter().map(|of| of.0).take_while(|of| *of != module).collect(),
+            allowed => allowed.split(' ').collect::<Vec<_>>(),
+        };
+        (module, allowed)
+    });
+    let layers = LAYERS.map(|(module, allowed)| (module, allowed.to_vec()));
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), BTreeMap::from(layers));
+}
+
+#[test]
+fn files_that_documents_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|page| page.unwrap().path());
+    let mut named = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let folder = page.parent().unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let links =
+            links.filter(|to| !to.is_empty() && !to.contains(":")).map(|to| folder.join(to));
+        let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| {
+            let ours = ["src/", "tests/", "tools/", "docs/", "benches/", "fuzz/", "controller/"];
+            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+            ours.iter().any(|folder| quoted.starts_with(folder)) && quoted.chars().all(plain)
+        });
+        for path in links.chain(quoted.map(|quoted| root.join(quoted))) {
+            assert!(path.exists(), "{} names {}", page.display(), path.display());
+            named += 1;
+        }
+    }
+    assert!(named > 50, "{named} found: does the search still fit the documents?");
 }
 
 /// What the controller reads of slurm.conf, other than to show it, is not told as without effect.

@@ -35,5 +35,14 @@ pub const SEGMENT_MAX: u64 = 64 << 20;
 /// Bytes under one checksum in a snapshot.
 pub const CHUNK: usize = 64 << 10;
 
+/// What a restore holds in memory of changes that are not in a snapshot, unless a quarter of the
+/// state is more: the state is written again for each such portion of a backup's log, so that it
+/// must not be small, and a controller's host always has it.
+pub const RESTORE_CHANGES_MAX: u64 = 256 << 20;
+
+/// Copiers that hold one directory still at a time: each keeps the room of what was superseded
+/// since it began, for as long as it takes.
+pub const PINS_MAX: usize = 8;
+
 /// Saves that may wait in memory for the flush in progress; past this, savers wait to enqueue.
 pub const QUEUE_BYTES_MAX: usize = SAVE_MAX + GROUP_TARGET;

@@ -165,7 +165,8 @@ fn serving(
     let (first, count) = conf.ports();
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
-    tracing::info!("{} nodes, port {first}", conf.nodes.len());
+    let nodes = conf.nodes.len();
+    tracing::info!("{nodes} node{}, port {first}", if nodes == 1 { "" } else { "s" });
     let limit = limit_of(&conf);
     let address = address_of(&conf, usize::from(host.index));
     // Where requests have threads of their own, one is enough for the rest: two would wake each

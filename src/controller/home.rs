@@ -59,7 +59,7 @@ pub enum HomeError {
         file: String,
     },
     /// Other reasons of the store.
-    #[error("StateSaveLocation={dir}: {error}; next: statectl -C {dir} status")]
+    #[error("StateSaveLocation={dir}: {error}; next: statectl -C {dir} doctor")]
     Store {
         /// The directory.
         dir: PathBuf,

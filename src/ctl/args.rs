@@ -62,7 +62,8 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Common {
-    /// The state directory; else StateSaveLocation of the file that $SLURM_CONF names.
+    /// The state directory; else StateSaveLocation of the file that $SLURM_CONF names, else of
+    /// /etc/slurm/slurm.conf.
     #[arg(short = 'C', long = "state-dir", value_name = "DIR", env = "STATECTL_DIR")]
     #[arg(global = true, hide_env_values = true)]
     pub dir: Option<PathBuf>,

@@ -6,6 +6,7 @@
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::session::Session;
+use crate::ctl::slurm_conf;
 use crate::ctl::text;
 use crate::slurm::auth::configured::uid_of;
 use crate::slurm::auth::{Auth, To};
@@ -18,9 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Where slurm.conf is, if the environment names none.
-const CONF: &str = "/etc/slurm/slurm.conf";
 
 /// How long a controller may take to say how it stands: it waits for nothing.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -54,8 +52,7 @@ impl Controllers {
     /// # Errors
     /// What is wrong with the configuration.
     pub fn load() -> Result<Controllers, Failure> {
-        let named = std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty());
-        let path = named.map_or_else(|| PathBuf::from(CONF), PathBuf::from);
+        let path = slurm_conf::path();
         let next = format!("ls -l {}; echo $SLURM_CONF", text::shell(path.as_os_str()));
         let wrong = |why: String| Failure::new(Exit::Failed, why, next.clone());
         let conf = Conf::load(&path).map_err(|error| wrong(error.to_string()))?;
@@ -151,7 +148,10 @@ impl Controllers {
     pub fn told(&self, at: usize) -> Told {
         let began = (Instant::now(), crate::base::Nanos::now().0);
         let standing = match self.ask(at, &Message::StandingRequest, ANSWER) {
-            Ok(Message::Standing(standing)) => Ok(*standing),
+            Ok(Message::Standing(standing)) => match standing.host.lossy() {
+                host if host == self.name(at) => Ok(*standing),
+                host => Err(elsewhere(&self.conf.controllers[at].address, &host)),
+            },
             Ok(_) => Err("answers, but is no controller of a pair of this make".to_owned()),
             Err(error) => Err(error.to_string()),
         };
@@ -172,6 +172,11 @@ impl Controllers {
             asked.into_iter().map(|of| of.join().expect("it does not panic")).collect()
         })
     }
+}
+
+/// A controller's address is another one's: that one's answer says nothing of it.
+fn elsewhere(address: &str, host: &str) -> String {
+    format!("at {address} it is {host} that answers: is the address in slurm.conf right?")
 }
 
 /// What `look` finds, unless it takes longer: then its thread is left to itself.

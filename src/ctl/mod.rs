@@ -16,6 +16,7 @@ mod interrupt;
 mod keep_args;
 mod notes;
 mod output;
+mod owner;
 mod pair;
 mod probe;
 mod progress;
@@ -40,6 +41,7 @@ use tracing_subscriber::filter::LevelFilter;
 #[must_use]
 pub fn run(args: &[OsString]) -> Exit {
     interrupt::install();
+    crate::disk::give_to_owners();
     let matches = args::command().try_get_matches_from(args);
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => carry_out(cli),

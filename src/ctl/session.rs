@@ -9,7 +9,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::notes;
 use crate::ctl::output::say;
-use crate::ctl::slurm_conf::state_save_location;
+use crate::ctl::slurm_conf::{self, state_save_location};
 use crate::ctl::text;
 use crate::ctl::time::When;
 use crate::disk::Real;
@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Session {
     common: Common,
-    /// Why $SLURM_CONF does not name the directory.
+    /// Why slurm.conf does not name the directory.
     slurm: Option<String>,
 }
 
@@ -39,9 +39,9 @@ impl Session {
     #[must_use]
     pub fn new(mut common: Common) -> Session {
         let named = common.dir.as_ref().is_some_and(|dir| !dir.as_os_str().is_empty());
-        let conf = std::env::var_os("SLURM_CONF").filter(|conf| !named && !conf.is_empty());
+        let conf = if named { None } else { slurm_conf::found() };
         let mut slurm = None;
-        match conf.map(|conf| state_save_location(Path::new(&conf))) {
+        match conf.map(|conf| state_save_location(&conf)) {
             Some(Ok(location)) => common.dir = Some(location),
             Some(Err(why)) => slurm = Some(why),
             None => {}
@@ -57,9 +57,10 @@ impl Session {
         let named = self.common.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         named.ok_or_else(|| {
             let message = match &self.slurm {
-                Some(why) => format!("no state directory: $SLURM_CONF: {why}"),
+                Some(why) => format!("no state directory: slurm.conf: {why}"),
                 None => {
-                    "no state directory: none of -C DIR, $STATECTL_DIR and $SLURM_CONF is given"
+                    "no state directory: none of -C DIR, $STATECTL_DIR and $SLURM_CONF is given, \
+                         and there is no /etc/slurm/slurm.conf"
                         .to_owned()
                 }
             };

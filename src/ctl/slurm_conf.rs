@@ -1,4 +1,5 @@
-//! Where Slurm keeps its state: `StateSaveLocation` in the file that `$SLURM_CONF` names.
+//! Where Slurm keeps its state: `StateSaveLocation` in the file that `$SLURM_CONF` names, else in
+//! /etc/slurm/slurm.conf.
 //!
 //! As slurm.conf(5) says: keys in any case, `#` begins a comment, a backslash at the end of a line
 //! goes on with the next, several `KEY=VALUE` may stand on a line, `Include FILE` reads another
@@ -18,6 +19,27 @@ const FILE_MAX: u64 = 64 << 20;
 const FILES_MAX: usize = 256;
 
 const KEY: &str = "StateSaveLocation";
+
+/// Where slurm.conf is, if the environment names none.
+const CONF: &str = "/etc/slurm/slurm.conf";
+
+/// Where slurm.conf is: `$SLURM_CONF`, else as everything of Slurm looks for it.
+#[must_use]
+pub fn path() -> PathBuf {
+    named().unwrap_or_else(|| PathBuf::from(CONF))
+}
+
+/// The same, if there is such a file, or one is named.
+#[must_use]
+pub fn found() -> Option<PathBuf> {
+    named().or_else(|| Some(PathBuf::from(CONF)).filter(|path| path.exists()))
+}
+
+/// What `$SLURM_CONF` names.
+#[must_use]
+pub fn named() -> Option<PathBuf> {
+    std::env::var_os("SLURM_CONF").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
 
 /// What the file says.
 ///

@@ -18,7 +18,7 @@ mod whole;
 
 pub use aligned::AlignedBuf;
 pub use mapping::Mapping;
-pub use real::Real;
+pub use real::{Real, give_to_owners};
 
 use crate::base::Nanos;
 use std::fmt::Debug;

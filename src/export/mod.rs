@@ -16,6 +16,7 @@
 //!   (`tests/backup.rs`).
 
 mod archive;
+pub mod aside;
 mod backup;
 mod choose;
 mod copy;

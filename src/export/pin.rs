@@ -14,9 +14,10 @@
 //!   snapshot that was superseded and the one that supersedes it;
 //! - length and time of what is copied are those from before it was read, so that a copier that
 //!   skips what looks the same in both never skips what is not;
-//! - folders that killed runs have left are removed by the next run; nobody takes them for a store.
+//! - folders that killed runs have left are removed by the next run; nobody takes them for a store;
+//! - at most [`PINS_MAX`] at a time hold a directory: what they keep from being freed is bounded.
 
-use crate::base::limits::BLOCK;
+use crate::base::limits::{BLOCK, PINS_MAX};
 use crate::base::{Nanos, SegmentId};
 use crate::disk::folder::{Facts, Folder, dress};
 use crate::disk::{Disk, Real};
@@ -57,6 +58,14 @@ pub enum PinError {
     /// It is no store.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// As many as may hold it do.
+    #[error("{} is held still by {PINS_MAX} others, as many as may", .path.display())]
+    Crowded {
+        /// The directory.
+        path: PathBuf,
+        /// The processes.
+        by: Vec<u32>,
+    },
     /// It never stood still.
     #[error("{} changes too fast to be pinned", .0.display())]
     Restless(PathBuf),
@@ -95,6 +104,7 @@ impl Pin {
                 Ok((room_name, room)) => {
                     let view = room.place(&name);
                     let pin = Pin { parent, name: room_name, _room: room, view };
+                    pin.not_too_many(path, &name)?;
                     pin.fill(path, &source, &disk, &name)?;
                     return Ok(pin);
                 }
@@ -109,6 +119,26 @@ impl Pin {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.view
+    }
+
+    /// Counted with its own folder, so that of two that come at once none is overlooked.
+    fn not_too_many(&self, path: &Path, name: &[u8]) -> Result<(), PinError> {
+        let prefix = prefix(name);
+        let mut by = Vec::new();
+        let listed = self.parent.each(|found, _| {
+            if found != self.name
+                && let Some(id) = found.strip_prefix(&*prefix)
+            {
+                let id = String::from_utf8_lossy(id);
+                by.extend(id.split('-').next().and_then(|pid| pid.parse::<u32>().ok()));
+            }
+            Ok::<(), io::Error>(())
+        });
+        listed.map_err(|source| PinError::Io { path: path.to_owned(), source })?;
+        match by.len() < PINS_MAX {
+            true => Ok(()),
+            false => Err(PinError::Crowded { path: path.to_owned(), by }),
+        }
     }
 
     fn fill(&self, path: &Path, source: &Folder, disk: &Real, name: &[u8]) -> Result<(), PinError> {
@@ -143,12 +173,17 @@ fn name_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(whole.file_name().map_or(b"state".to_vec(), |name| name.as_bytes().to_vec()))
 }
 
+/// How the names of the folders begin.
+fn prefix(name: &[u8]) -> Vec<u8> {
+    [b".", name, b".pin-"].concat()
+}
+
 /// Makes a locked folder in `parent`, if files of `source` can be linked into it.
 fn room(parent: &Folder, source: &Folder, name: &[u8]) -> io::Result<(Vec<u8>, Folder)> {
     if parent.own_facts()?.device != source.own_facts()?.device {
         return Err(io::ErrorKind::CrossesDevices.into());
     }
-    let prefix = [b".", name, b".pin-"].concat();
+    let prefix = prefix(name);
     parent.remove_leftovers(&prefix)?;
     let id = format!("{}-{:x}", std::process::id(), Nanos::now().0);
     let room_name = [&prefix, id.as_bytes()].concat();

@@ -2,11 +2,13 @@
 //! for writing as after a disaster, and compared entry by entry with what it was taken from.
 //!
 //! Invariants: the directory itself is only read, whoever writes it meanwhile; the place is empty
-//! again afterwards, however it ends; nothing is said to be restorable that was not compared.
+//! again afterwards (what a killed one leaves goes with the next); nothing is said to be restorable
+//! that was not compared.
 
 use crate::base::{Epoch, Local, Lsn, Nanos};
 use crate::disk::{Disk, Real};
 use crate::export::ExportError;
+use crate::export::aside::{Aside, Beside};
 use crate::export::diff::{Side, diff};
 use crate::export::opened::Opened;
 use crate::export::pin::{Pin, PinError};
@@ -16,7 +18,7 @@ use crate::snapshot::SnapshotError;
 use crate::store::{OpenError, Options, Reader, Store, View};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ pub struct Rehearsed {
     pub lsn: Lsn,
     /// Entries that are equal: all of them.
     pub entries: u64,
-    /// Bytes of files that were copied.
+    /// Bytes of files that were copied, or of the state that was written.
     pub bytes: u64,
 }
 
@@ -92,16 +94,16 @@ pub fn rehearse(
     if free < needed {
         return Err(RehearsalError::NoRoom { place: place.to_owned(), free, needed });
     }
-    let scratch = Scratch::make(place).map_err(failed(place))?;
+    let scratch = Aside::make(place).map_err(failed(place))?;
     let mut bytes = 0;
     for (file, _) in &files {
-        let to = scratch.0.join(file.file_name().expect("it was listed"));
+        let to = scratch.path().join(file.file_name().expect("it was listed"));
         let copied = fs::copy(file, &to).map_err(failed(&to))?;
         bytes += copied;
         progress(copied);
     }
     let source = Reader::open(pin.path())?;
-    let (lsn, entries) = compare(source.view(), &scratch.0)?;
+    let (lsn, entries) = compare(source.view(), scratch.path())?;
     Ok(Rehearsed { lsn, entries, bytes })
 }
 
@@ -115,21 +117,22 @@ pub fn rehearse_backup(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Rehearsed, RehearsalError> {
     let failed = |source| RehearsalError::Io { path: place.to_owned(), source };
-    let needed = opened.manifest.bytes() + (1 << 20);
+    let needed = opened.manifest.bytes() + opened.room_aside() + (1 << 20);
     let free = Real::open(place).and_then(|disk| disk.space()).map_err(failed)?.free;
     if free < needed {
         return Err(RehearsalError::NoRoom { place: place.to_owned(), free, needed });
     }
-    let scratch = Scratch::make(place).map_err(failed)?;
-    let target: Arc<dyn Disk> = Arc::new(Real::open(&scratch.0).map_err(failed)?);
+    let scratch = Aside::make(place).map_err(failed)?;
+    let target: Arc<dyn Disk> = Arc::new(Real::open(scratch.path()).map_err(failed)?);
     let mut bytes = 0;
-    let mut count = |more| {
-        bytes += more;
-        progress(more);
+    let mut count = |so_far: u64| {
+        progress(so_far.saturating_sub(bytes));
+        bytes = bytes.max(so_far);
     };
     restore_on(opened, &target, None, Epoch(0), Nanos::now(), &mut count)?;
-    let view = opened.state(None)?.into_view();
-    let (lsn, entries) = compare(&view, &scratch.0)?;
+    let mut source = Beside::new(place);
+    let view = opened.state(None, &mut || source.disk())?.into_view();
+    let (lsn, entries) = compare(&view, scratch.path())?;
     Ok(Rehearsed { lsn, entries, bytes })
 }
 
@@ -165,24 +168,4 @@ fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// A folder that goes when this does.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make(place: &Path) -> io::Result<Scratch> {
-        let id = format!(".restore-test-{}-{:x}", std::process::id(), Nanos::now().0);
-        let path = place.join(id);
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "could not be removed");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - the control file comes last: a target is whole or no store, and a restore that was cut short
 //!   is begun again by the next one, which knows it by its mark;
+//! - the mark comes first, also before a state is put down on the way to a later one;
 //! - the restored store has a new incarnation, and an epoch above everything that the backup, or
 //!   what it replaces, has seen;
 //! - in place, the directory is exchanged for the restored one in a single step, and what was there
@@ -49,21 +50,35 @@ pub fn restore_on(
     now: Nanos,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, ExportError> {
-    let replay = opened.state(at)?;
+    let mut begun = false;
+    let replay = opened.state(at, &mut || {
+        if !begun {
+            begin(target.as_ref())?;
+            begun = true;
+        }
+        Ok(Arc::clone(target))
+    })?;
     let (lsn, time, chain) = (replay.lsn(), replay.time(), replay.chain());
     let view = replay.into_view();
-    let mode = target.mode().map_err(ExportError::io("target"))?;
-    if mode & 0o077 != 0 {
-        return Err(ReadError::Open(OpenError::Permissions { mode }).into());
+    if !begun {
+        begin(target.as_ref())?;
     }
-    clear(target.as_ref())?;
-    mark(target.as_ref()).map_err(ExportError::io(MARK))?;
     let epoch = opened.manifest.epoch.max(above).next();
     let beginning = Beginning { cluster: opened.manifest.cluster, epoch, chain, made: now };
     let incarnation = begin_on(target, &view, &beginning, progress)?;
     target.remove(MARK).map_err(ExportError::io(MARK))?;
     target.sync_names(Site::Scratch).map_err(ExportError::io("target"))?;
     Ok(Restored { lsn, time, incarnation, epoch })
+}
+
+/// Makes the target ready for the first file.
+fn begin(target: &dyn Disk) -> Result<(), ExportError> {
+    let mode = target.mode().map_err(ExportError::io("target"))?;
+    if mode & 0o077 != 0 {
+        return Err(ReadError::Open(OpenError::Permissions { mode }).into());
+    }
+    clear(target)?;
+    mark(target).map_err(ExportError::io(MARK))
 }
 
 /// Makes sure that nothing is in the target; what a restore left that was cut short goes.
@@ -140,7 +155,9 @@ pub fn in_place(
         dir.with_file_name(name)
     };
     let (fresh, kept) = (beside("restoring"), beside("replaced"));
-    let target: Arc<dyn Disk> = Arc::new(Real::create(&fresh).map_err(io)?);
+    let mut target = Real::create(&fresh).map_err(io)?;
+    target.belong_like(&old).map_err(io)?;
+    let target: Arc<dyn Disk> = Arc::new(target);
     let restored = restore_on(opened, &target, at, above, now, progress).inspect_err(|_| {
         discard(target.as_ref(), &fresh);
     })?;

@@ -120,7 +120,7 @@ fn check(
     }
     if checked.troubles.len() == troubles {
         let opened = Opened::open(repository.disk().as_ref(), manifest.clone(), &mut |_| {});
-        if let Err(error) = opened.and_then(|opened| opened.state(None)) {
+        if let Err(error) = opened.and_then(|opened| opened.reach(None)) {
             if !error.is_damage() {
                 return Err(error);
             }

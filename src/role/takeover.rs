@@ -262,6 +262,8 @@ pub struct Core {
     standbys: BTreeMap<String, bool>,
     /// Whom the reign is being handed to.
     heir: Option<String>,
+    /// Who asked for the reign before it was ready, and when.
+    early: Option<(String, Duration)>,
     stopping: bool,
     wanted: bool,
     asked_at: Option<Duration>,
@@ -286,6 +288,7 @@ impl Core {
             agents: 0,
             standbys: BTreeMap::new(),
             heir: None,
+            early: None,
             stopping: false,
             wanted: false,
             asked_at: None,
@@ -514,6 +517,7 @@ impl Core {
                 self.learn(now, epoch, Some(self.conf.host.clone()));
                 self.other.seen = true;
                 (self.wanted, self.asked_at, self.deposed_until) = (false, None, None);
+                self.early = None;
                 self.reigns_since = now;
                 self.become_(Role::Primary);
                 effects.push(Effect::Say(format!("primary in epoch {epoch}")));
@@ -558,7 +562,12 @@ impl Core {
                 self.hand_to(to, effects);
             }
             Event::Cede { to } => {
-                effects.push(Effect::Say(format!("{to} asks for the reign, but is not ready")));
+                let said = format!("{to} asks for the reign, and has it as soon as it is ready");
+                effects.push(Effect::Say(said));
+                self.early = Some((to, now));
+            }
+            Event::Standby { host, ready: true } if self.has_asked(now, &host) => {
+                self.hand_to(host, effects);
             }
             _ => {}
         }
@@ -578,7 +587,14 @@ impl Core {
         }
     }
 
+    /// Whether it has asked of late: after the timeout whoever asked has given up, or claims.
+    fn has_asked(&self, now: Duration, host: &str) -> bool {
+        let since = |at: Duration| now.saturating_sub(at) < self.conf.timeout;
+        self.early.as_ref().is_some_and(|(who, at)| who == host && since(*at))
+    }
+
     fn hand_to(&mut self, heir: String, effects: &mut Vec<Effect>) {
+        self.early = None;
         effects.push(Effect::Say(format!("hands over to {heir}")));
         effects.push(Effect::Close);
         self.heir = Some(heir);

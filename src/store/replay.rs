@@ -1,14 +1,21 @@
 //! A state put together outside of a directory: a snapshot, and the groups that follow it.
 //!
-//! Invariant: a group is applied only if it links to what came before, by LSN and chain.
+//! Invariants:
+//! - a group is applied only if it links to what came before, by LSN and chain;
+//! - memory is what [`Replay::change_bytes`] says: whoever puts the state down in a snapshot gives
+//!   it back by [`Replay::rest_on`].
 
 use crate::base::{Chain, Lsn, Nanos};
 use crate::format::{Group, Kind, Ops};
 use crate::log::Payload;
 use crate::snapshot::Snapshot;
 use crate::store::history::At;
+use crate::store::runs::Change;
 use crate::store::state::View;
 use std::sync::Arc;
+
+/// Memory that an op takes, besides its group: twice while runs of changes become one.
+const OP_BYTES: u64 = 2 * size_of::<Change>() as u64;
 
 /// Why a group is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +40,9 @@ pub struct Replay {
     chain: Chain,
     target: Option<At>,
     reached: bool,
+    /// Whether changes are kept, and not only looked at.
+    keeps: bool,
+    change_bytes: u64,
 }
 
 impl Replay {
@@ -46,7 +56,14 @@ impl Replay {
         });
         let view = View { base, lsn, time, ..View::default() };
         let reached = matches!(target, Some(At::Lsn(wanted)) if lsn >= wanted);
-        Replay { view, chain, target, reached }
+        Replay { view, chain, target, reached, keeps: true, change_bytes: 0 }
+    }
+
+    /// As [`Replay::new`], only to see whether the groups make a history, and where it ends:
+    /// nothing is kept of them, and the view at the end is no state.
+    #[must_use]
+    pub fn only_looking(base: Option<Arc<Snapshot>>, target: Option<At>) -> Replay {
+        Replay { keeps: false, ..Replay::new(base, target) }
     }
 
     /// Applies what the target wants of the next group. Returns whether the target is reached, so
@@ -81,8 +98,9 @@ impl Replay {
     }
 
     fn apply(&mut self, group: &Group<'_>) -> Result<(), ReplayError> {
-        let holder = Arc::new(Payload::Copy(group.payload().to_vec()));
-        let mut rest: &[u8] = &holder;
+        let holder = self.keeps.then(|| Arc::new(Payload::Copy(group.payload().to_vec())));
+        let mut rest = holder.as_ref().map_or(group.payload(), |holder| &***holder);
+        let mut ops_taken = 0;
         for _ in 0..group.header.saves {
             if matches!(self.target, Some(At::Lsn(wanted)) if self.view.lsn >= wanted) {
                 break;
@@ -92,12 +110,47 @@ impl Replay {
             if ops.clone().any(|op| op.is_err()) {
                 return Err(ReplayError::Op(lsn));
             }
-            self.view.active.apply_ops(&holder, ops);
+            ops_taken += ops.clone().count() as u64;
+            if let Some(holder) = &holder {
+                self.view.active.apply_ops(holder, ops);
+            }
             self.view.lsn = lsn;
             rest = after;
         }
-        self.view.active.count_bytes(group.payload().len() as u64);
+        if self.keeps {
+            self.view.active.count_bytes(group.payload().len() as u64);
+            self.change_bytes += group.payload().len() as u64 + ops_taken * OP_BYTES;
+        }
         Ok(())
+    }
+
+    /// Bytes of memory that the changes since the base take, at most.
+    #[must_use]
+    pub fn change_bytes(&self) -> u64 {
+        self.change_bytes
+    }
+
+    /// Bytes of the snapshot that it rests on.
+    #[must_use]
+    pub fn base_bytes(&self) -> u64 {
+        self.view.base.as_ref().map_or(0, |base| base.header().file_len())
+    }
+
+    /// The state so far.
+    pub fn view(&mut self) -> &View {
+        self.view.active.settle();
+        &self.view
+    }
+
+    /// Goes on from `base`, which holds the state so far: nothing of it stays in memory.
+    ///
+    /// # Panics
+    /// If that is the state of another LSN.
+    pub fn rest_on(&mut self, base: Arc<Snapshot>) {
+        assert_eq!(base.header().lsn, self.view.lsn, "the state so far");
+        let (lsn, time) = (self.view.lsn, self.view.time);
+        self.view = View { base: Some(base), lsn, time, ..View::default() };
+        self.change_bytes = 0;
     }
 
     /// The LSN so far.

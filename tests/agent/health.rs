@@ -26,8 +26,8 @@ fn node(lab: &Lab) -> (bool, String) {
 }
 
 #[test]
-fn a_check_that_fails_drains_the_node_and_a_later_success_changes_nothing() {
-    let test = "a_check_that_fails_drains_the_node_and_a_later_success_changes_nothing";
+fn exit_0_is_healthy_non_zero_drains_the_node_and_a_later_success_changes_nothing() {
+    let test = "exit_0_is_healthy_non_zero_drains_the_node_and_a_later_success_changes_nothing";
     let Some(lab) = lab(test) else { return };
     program(&lab, "exit 0");
     let agent = lab.agent(Path::new(OURS), "n1");
@@ -103,8 +103,8 @@ impl Drop for Made {
 
 /// In a mount namespace, where /data is mounted or not, and memory is free whatever else runs.
 #[test]
-fn the_handbooks_check_runs_as_it_stands() {
-    let test = "the_handbooks_check_runs_as_it_stands";
+fn the_example_health_check_script_of_the_handbook_runs_as_it_stands() {
+    let test = "the_example_health_check_script_of_the_handbook_runs_as_it_stands";
     if !crate::programs::root(test) || crate::programs::find("free", test).is_none() {
         return;
     }

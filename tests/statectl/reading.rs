@@ -149,7 +149,7 @@ fn log_follows_another_process() {
 }
 
 #[test]
-fn du_agrees_with_du_to_the_byte() {
+fn monitor_state_directory_size_du_agrees_with_du_to_the_byte() {
     let tool = three_saves();
     tool.ok(&["snapshot", "create"]);
     fs::write(tool.dir().join("stranger"), b"12345").unwrap();

@@ -4,6 +4,7 @@ use super::Desk;
 use crate::client::cluster::Failure;
 use crate::client::errors::local;
 use crate::client::{text, time};
+use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::tables::Shutdown;
 use crate::slurm::wire::{Message, Time};
 
@@ -162,6 +163,11 @@ pub fn takeover(desk: &Desk<'_>, verb: &str, rest: &[String]) -> u8 {
     }
     match desk.cluster.ask_one(at, &Message::Takeover) {
         Ok(_) => 0,
+        Err(failure) if failure.code == rc::STANDBY => {
+            // What of itself says no more than that nothing has changed.
+            let next = Some("next: `statectl status` says which controller is ready, and why not");
+            desk.failed("slurm_takeover error", &Failure { next, ..failure })
+        }
         Err(failure) => desk.failed("slurm_takeover error", &failure),
     }
 }

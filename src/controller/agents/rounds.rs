@@ -226,9 +226,7 @@ impl Agents {
         if conf.text("HealthCheckProgram").is_none() {
             return;
         }
-        let states = conf.text("HealthCheckNodeState").unwrap_or("ANY").to_ascii_uppercase();
-        let wanted = |name: &str| states.split(',').any(|state| state.trim() == name);
-        let any = wanted("ANY") || states.trim() == "CYCLE";
+        let states = conf.text("HealthCheckNodeState").unwrap_or("ANY");
         let mut asking = JoinSet::new();
         for of in &conf.nodes[due] {
             let record = known(state, of);
@@ -236,13 +234,8 @@ impl Agents {
             if base == node::FUTURE || record.state & node::NO_RESPOND != 0 {
                 continue;
             }
-            let cpus = state.load_of(&of.name).cpus;
-            let fits = match cpus {
-                0 => wanted("IDLE") && base == node::IDLE,
-                cpus if cpus < u32::from(of.cpus) => wanted("MIXED"),
-                _ => wanted("ALLOC"),
-            };
-            if any || fits {
+            let busy = (state.load_of(&of.name).cpus, u32::from(of.cpus));
+            if is_checked(states, base, busy) {
                 self.asks(&mut asking, conf, of, Message::HealthCheck);
             }
         }
@@ -301,6 +294,21 @@ impl Agents {
     }
 }
 
+/// Whether HealthCheckNodeState means a node of that base state, which has so many of so many CPUs
+/// in use.
+fn is_checked(states: &str, base: u32, busy: (u32, u32)) -> bool {
+    let states = states.to_ascii_uppercase();
+    let wanted = |name: &str| states.split(',').any(|state| state.trim() == name);
+    if wanted("ANY") || states.trim() == "CYCLE" {
+        return true;
+    }
+    match busy {
+        (0, _) => wanted("IDLE") && base == node::IDLE,
+        (used, all) if used < all => wanted("MIXED"),
+        _ => wanted("ALLOC"),
+    }
+}
+
 /// When a node was told that a job ends, as far as this controller knows: now, if it ended under
 /// it. Before it began nobody knows what was sent, and seconds do not part the one it began in.
 fn sent_at(end_time: i64, began: i64, now: i64) -> i64 {
@@ -321,7 +329,7 @@ pub async fn clock(agents: Arc<Agents>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Checks, sent_at};
+    use super::{Checks, is_checked, node, sent_at};
     use std::ops::Range;
 
     #[test]
@@ -341,7 +349,26 @@ mod tests {
     }
 
     #[test]
-    fn health_checks_come_once_in_an_interval_at_once_or_spread() {
+    fn health_check_node_state_any_is_every_node_and_the_other_words_those_of_that_state() {
+        // Idle, down, in use in part, in use altogether.
+        let nodes =
+            [(node::IDLE, 0, 4), (node::DOWN, 0, 4), (node::IDLE, 1, 4), (node::IDLE, 4, 4)];
+        let of =
+            |states: &str| nodes.map(|(base, used, all)| is_checked(states, base, (used, all)));
+        for (states, wanted) in [
+            ("ANY", [true; 4]),
+            ("any", [true; 4]),
+            ("CYCLE", [true; 4]),
+            ("IDLE", [true, false, false, false]),
+            ("MIXED", [false, false, true, false]),
+            ("ALLOC, IDLE", [true, false, false, true]),
+        ] {
+            assert_eq!(of(states), wanted, "{states}");
+        }
+    }
+
+    #[test]
+    fn health_check_interval_checks_come_once_in_each_at_once_or_spread() {
         assert_eq!(checks(25, 10, false, 30), [(10, 0..25), (20, 0..25)]);
         let spread = checks(25, 10, true, 24);
         let once = [0..10, 10..20, 20..25];

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_difference_is_named_and_who_has_not_looked_yet_has_none() {
+    fn identical_slurm_conf_on_both_hosts_else_each_difference_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("slurm.conf");
         let text = "ClusterName=a\nSlurmctldHost=b\nNodeName=n\nPartitionName=p Nodes=n\n";

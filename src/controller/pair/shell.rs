@@ -7,7 +7,7 @@ use crate::controller::pair::reign::{self, Opened, Reign};
 use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
 use crate::role::Register;
-use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
+use crate::role::takeover::{Conf as Facts, Core, Effect, Event, Why};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::peer;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 /// How long whoever waits at the port may take at the end: he gets his answer from the next one.
@@ -168,14 +168,17 @@ impl Shell {
         self.claimed_at = Instant::now();
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
-        spawn_blocking(move || {
+        let claims = spawn_blocking(move || {
             pair.claiming.store(true, Ordering::Release);
-            let event = match reign::claim(&pair, &register, &conf, (after, reason)) {
-                Ok(reign) => {
-                    let epoch = reign.epoch();
-                    *lock(&opened) = Some(reign);
-                    Event::Opened { epoch }
-                }
+            let reign = reign::claim(&pair, &register, &conf, (after, reason))?;
+            let epoch = reign.epoch();
+            *lock(&opened) = Some(reign);
+            Ok(epoch)
+        });
+        let pair = Arc::clone(&self.pair);
+        tokio::spawn(async move {
+            let event = match come_to(claims).await {
+                Ok(epoch) => Event::Opened { epoch },
                 Err((why, text)) => {
                     tracing::error!("no reign: {text}");
                     pair.claiming.store(false, Ordering::Release);
@@ -275,6 +278,12 @@ impl Shell {
     }
 }
 
+/// What a claim has come to. One that panicked has failed: the core would wait for its end for
+/// ever.
+async fn come_to<T>(claims: JoinHandle<Result<T, (Why, String)>>) -> Result<T, (Why, String)> {
+    claims.await.unwrap_or_else(|error| Err((Why::Failed, format!("the claim: {error}"))))
+}
+
 impl Pair {
     /// Whether what was offered is taken.
     fn tell_upstream(&self, taken: bool) {
@@ -282,5 +291,22 @@ impl Pair {
         if let Some(way) = &*lock(&self.upstream) {
             let _ = way.send(self.word(peer::TAKEN, offered, taken));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_panics_has_failed_and_is_waited_for_no_longer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let came = |claim: fn() -> Result<u8, (Why, String)>| {
+            runtime.block_on(async { come_to(spawn_blocking(claim)).await })
+        };
+        assert_eq!(came(|| Ok(7)), Ok(7));
+        assert_eq!(came(|| Err((Why::Lost, "b".into()))).unwrap_err().0, Why::Lost);
+        let (why, text) = came(|| panic!("on purpose")).unwrap_err();
+        assert!(why == Why::Failed && text.contains("on purpose"), "{text}");
     }
 }

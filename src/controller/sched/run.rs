@@ -61,7 +61,8 @@ pub async fn run(service: Arc<Service>, bell: Bell) {
     }
 }
 
-/// How long nothing happens after a pass that `took` so long, where the first one began `age` ago.
+/// How long nothing happens after a pass that `took` so long, by a scheduler that has run for
+/// `age`.
 fn rest(took: Duration, age: Duration) -> Duration {
     (took * REST).min(REST_MAX).min(age)
 }

@@ -9,6 +9,7 @@ use crate::ctl::repositories::{is_repository, point};
 use crate::ctl::session::Session;
 use crate::ctl::text::word;
 use crate::ctl::time::When;
+use crate::export::aside::Beside;
 use crate::export::diff::{Difference, Side, diff};
 use crate::export::tree::{Tree, TreeError};
 use crate::export::{ExportError, Hold, Opened, choose};
@@ -169,7 +170,11 @@ fn restored(session: &Session, path: &Path, which: Option<&str>) -> Result<State
     let manifest = choose(backups, which, at).map_err(failed)?;
     let shown = Progress::bytes(session, "reading", manifest.bytes());
     let opened = Opened::open(repository.disk().as_ref(), manifest, &mut |bytes| shown.add(bytes));
-    let view = opened.and_then(|opened| opened.state(at)).map_err(failed)?.into_view();
+    // What does not fit into memory is put down there.
+    let place = std::env::temp_dir();
+    let mut beside = Beside::new(&place);
+    let view = opened.and_then(|opened| opened.state(at, &mut || beside.disk()));
+    let view = view.map_err(failed)?.into_view();
     Ok(State::View(view))
 }
 

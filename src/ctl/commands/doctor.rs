@@ -8,17 +8,19 @@ use crate::ctl::exit::Exit;
 use crate::ctl::facts;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
+use crate::ctl::owner;
+use crate::ctl::pair::reign;
 use crate::ctl::session::Session;
-use crate::ctl::slurm_conf::state_save_location;
+use crate::ctl::slurm_conf::{self, state_save_location};
 use crate::ctl::text;
 use crate::disk::{Access, AlignedBuf, Disk, Real, Site};
 use crate::format::names;
-use crate::store::{Level, Verified, verify};
+use crate::store::{Level, Verified, is_shared, verify};
 use clap::Args;
 use serde_json::json;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Flushes that are timed.
@@ -121,6 +123,7 @@ impl Doctor {
         checks.push(owners(session, dir, &disk));
         checks.push(file_system(session, dir));
         checks.push(locks(&disk));
+        checks.extend(reign(session, dir));
         checks.push(handles(&disk));
         checks.push(self.flushes(session, dir, &disk));
         let verified = verify(dir, Level::Quick);
@@ -226,11 +229,18 @@ fn permissions(session: &Session, dir: &Path) -> Check {
     }
 }
 
-/// Files that the directory's owner cannot write are a surprise at the next start.
+/// What SlurmUser, or the directory's owner, cannot write is a surprise at the next start.
 fn owners(session: &Session, dir: &Path, disk: &Real) -> Check {
     const NAME: &str = "owners";
-    let owner = dir.metadata().map(|metadata| metadata.uid());
-    let Ok(owner) = owner else { return ok(NAME, "not known") };
+    let found = dir.metadata().map(|metadata| metadata.uid());
+    let Ok(owner) = found else { return ok(NAME, "not known") };
+    if let Some((user, uid)) = owner::slurm_user(dir)
+        && uid != owner
+    {
+        let what = format!("the directory belongs to user {owner}, SlurmUser is {user} ({uid})");
+        let to = text::shell(user.as_ref()).into_owned();
+        return fail(NAME, what, format!("chown -R {to}: {}", session.quoted_dir()));
+    }
     let entries = disk.list().unwrap_or_default();
     let others: Vec<String> = entries
         .into_iter()
@@ -270,13 +280,25 @@ fn file_system(session: &Session, dir: &Path) -> Check {
 fn locks(disk: &Real) -> Check {
     const NAME: &str = "locks";
     match disk.open(names::LOCK, Access::Read).and_then(|file| file.is_locked()) {
-        Ok(true) => ok(NAME, "work; a writer holds its"),
+        _ if is_shared(disk) => ok(NAME, "not what guards a shared directory: see reign"),
+        Ok(true) => ok(NAME, "work; who writes holds it"),
         Ok(false) => ok(NAME, "work; nobody writes"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             ok(NAME, "never opened for writing yet")
         }
         Err(error) => fail(NAME, format!("do not work here: {error}"), "mount -o lock"),
     }
+}
+
+/// Who reigns, where several controllers share the directory.
+fn reign(session: &Session, dir: &Path) -> Option<Check> {
+    const NAME: &str = "reign";
+    let look = session.next("status");
+    Some(match reign::last(dir)? {
+        Ok(last) if last.beats => ok(NAME, last.said()),
+        Ok(last) => warn(NAME, last.said(), format!("{look}; systemctl status slurmctld")),
+        Err(why) => fail(NAME, why, look),
+    })
 }
 
 fn handles(disk: &Real) -> Check {
@@ -302,7 +324,11 @@ fn clock(verified: Option<&Verified>) -> Check {
     }
     match facts::clock_synchronised() {
         Some(true) => ok(NAME, "synchronised"),
-        Some(false) => warn(NAME, "nobody keeps it right", "chronyc tracking || timedatectl"),
+        Some(false) => warn(
+            NAME,
+            "no NTP client keeps it right, the kernel says",
+            "chronyc tracking || timedatectl",
+        ),
         None => ok(NAME, "not behind the newest save"),
     }
 }
@@ -338,7 +364,7 @@ fn store(session: &Session, verified: &Verified) -> Check {
 /// Whether slurm.conf leads here.
 fn slurm(session: &Session, dir: &Path) -> Option<Check> {
     const NAME: &str = "slurm.conf";
-    let conf = PathBuf::from(std::env::var_os("SLURM_CONF").filter(|conf| !conf.is_empty())?);
+    let conf = slurm_conf::found()?;
     let shown = text::shell(conf.as_os_str()).into_owned();
     let location = match state_save_location(&conf) {
         Ok(location) => location,
@@ -351,11 +377,11 @@ fn slurm(session: &Session, dir: &Path) -> Option<Check> {
         return Some(fail(NAME, what, format!("statectl -C {place} init")));
     }
     let same = std::fs::canonicalize(&location).ok() == std::fs::canonicalize(dir).ok();
-    Some(match same {
-        true => ok(NAME, format!("StateSaveLocation is {place}")),
-        false => {
-            let dir = session.quoted_dir();
-            warn(NAME, format!("StateSaveLocation is {place}, not {dir}"), look)
-        }
-    })
+    if same {
+        return Some(ok(NAME, format!("StateSaveLocation is {place}")));
+    }
+    // A copy is looked at on a host that has a cluster of its own, unless somebody says otherwise.
+    slurm_conf::named()?;
+    let dir = session.quoted_dir();
+    Some(warn(NAME, format!("StateSaveLocation is {place}, not {dir}"), look))
 }

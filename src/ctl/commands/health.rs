@@ -4,6 +4,7 @@ use crate::base::Nanos;
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
+use crate::ctl::pair::reign::{self, Last};
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::duration;
@@ -32,7 +33,8 @@ pub struct Health {
     #[arg(long, value_name = "PERCENT", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u8).range(0..=100))]
     crit_free: u8,
-    /// Critical if no process has the store open for writing.
+    /// Critical if no process has the store open for writing; in a directory that several
+    /// controllers share, if nobody reigns.
     #[arg(long)]
     require_writer: bool,
     /// Warn if the last save is older than this.
@@ -128,12 +130,20 @@ impl Health {
             .dir()
             .and_then(|dir| verify(dir, Level::Quick).map_err(|error| session.opening(&error)));
         match opened {
-            Ok(verified) => self.judge(session, &verified),
+            Ok(verified) => {
+                let reign = session.dir().ok().and_then(reign::last);
+                self.judge(session, &verified, reign)
+            }
             Err(failure) => unknown(&failure),
         }
     }
 
-    fn judge(&self, session: &Session, verified: &Verified) -> Report {
+    fn judge(
+        &self,
+        session: &Session,
+        verified: &Verified,
+        reign: Option<Result<Last, String>>,
+    ) -> Report {
         let mut report = Report {
             state: State::Ok,
             exit: Exit::Ok,
@@ -151,15 +161,31 @@ impl Health {
         if let Some(exposed) = session.exposed() {
             report.add(State::Warning, exposed);
         }
-        if self.require_writer && !verified.writer {
-            report.add(State::Critical, "no process has the store open for writing".to_owned());
+        let writer = match &reign {
+            None if verified.writer => "writer alive".to_owned(),
+            None => "writer none".to_owned(),
+            Some(Ok(last)) => last.said(),
+            Some(Err(why)) => format!("who reigns is not known: {why}"),
+        };
+        let writes = match &reign {
+            None => verified.writer,
+            Some(last) => last.as_ref().is_ok_and(|last| last.beats),
+        };
+        let said = self.require_writer && !writes;
+        if said {
+            let why = match &reign {
+                None => "no process has the store open for writing".to_owned(),
+                Some(_) => writer.clone(),
+            };
+            report.add(State::Critical, why);
         }
         self.age(&mut report, verified);
         self.room(&mut report, session);
-        let writer = if verified.writer { "alive" } else { "none" };
         report.facts.insert(0, format!("epoch {}", verified.epoch));
         report.facts.insert(0, format!("lsn {}", verified.lsn));
-        report.facts.push(format!("writer {writer}"));
+        if !said || reign.is_none() {
+            report.facts.push(writer);
+        }
         let metric =
             |name, value, unit: &'static str| Metric { name, value, unit, limits: String::new() };
         report.metrics.push(metric("lsn", verified.lsn.0, "c"));

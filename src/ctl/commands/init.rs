@@ -3,6 +3,7 @@
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
+use crate::ctl::owner;
 use crate::ctl::session::Session;
 use crate::store::{OpenError, Options, Store};
 use clap::Args;
@@ -40,6 +41,7 @@ impl Init {
 }
 
 fn create(dir: &Path) -> Result<(), OpenError> {
+    owner::make(dir).map_err(OpenError::io("directory"))?;
     Store::create(dir, &Options::default()).map_err(|error| match error {
         // The engine says that something is there; an operator wants to know what.
         OpenError::NotEmpty(name) => OpenError::NotEmpty(first_name(dir).unwrap_or(name)),

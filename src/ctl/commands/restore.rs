@@ -10,6 +10,7 @@ use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{When, rfc3339};
 use crate::disk::{Disk, Real};
+use crate::export::aside::Beside;
 use crate::export::{
     ExportError, Hold, Opened, Repository, Restored, Scratch, choose, in_place, read_archive,
     restore_on,
@@ -102,8 +103,8 @@ impl Restore {
         if !asked {
             return Ok(());
         }
-        let replay = opened.state(at).map_err(|error| session.exporting(&error, &self.from))?;
-        if replay.lsn() == Lsn::ZERO && opened.manifest.end.lsn > Lsn::ZERO {
+        let lsn = opened.reach(at).map_err(|error| session.exporting(&error, &self.from))?;
+        if lsn == Lsn::ZERO && opened.manifest.end.lsn > Lsn::ZERO {
             session.warn("warning: nothing had been saved by then: the state is empty");
         }
         Ok(())
@@ -135,6 +136,7 @@ impl Restore {
     ) -> Result<Restored, Failure> {
         let failed = |error| session.exporting(&error, target);
         let io = |source| failed(ExportError::Io { what: target.display().to_string(), source });
+        crate::ctl::owner::make(target).map_err(io)?;
         let disk = match Real::open(target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Real::create(target),
             opened => opened,
@@ -166,7 +168,10 @@ impl Restore {
         at: Option<At>,
     ) -> Result<Exit, Failure> {
         let failed = |error| session.exporting(&error, &self.from);
-        let replay = opened.state(at).map_err(failed)?;
+        // What does not fit into memory is put down there.
+        let place = std::env::temp_dir();
+        let mut beside = Beside::new(&place);
+        let replay = opened.state(at, &mut || beside.disk()).map_err(failed)?;
         let (lsn, time, id) = (replay.lsn(), rfc3339(replay.time()), &opened.manifest.id);
         let mut entries = 0;
         let view = replay.into_view();

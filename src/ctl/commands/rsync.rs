@@ -26,7 +26,8 @@ use std::process::Command;
 
 /// Serves an rsync on another host with the state of one moment.
 ///
-/// No file vanishes while it copies, however long that takes.
+/// No file vanishes while it copies, however long that takes. Up to eight may copy a directory at a
+/// time (7: busy).
 ///
 /// Over there: rsync -a --rsync-path='statectl rsync' HOST:DIR/ DEST
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ fn pinned(session: &Session, path: &OsStr) -> Result<Option<(Pin, OsString)>, Fa
     if !dir.join(names::CONTROL).is_file() {
         return Ok(None);
     }
-    let pin = Pin::new(dir).map_err(|error| failure(session, dir, &error))?;
+    let pin = Pin::new(dir).map_err(|error| pinning(session, dir, &error))?;
     let mut shown = pin.path().as_os_str().as_bytes().to_vec();
     // With a slash behind it rsync copies what is in it, without one the folder itself.
     let bytes = path.as_bytes();
@@ -104,10 +105,17 @@ fn pinned(session: &Session, path: &OsStr) -> Result<Option<(Pin, OsString)>, Fa
     Ok(Some((pin, OsString::from_vec(shown))))
 }
 
-fn failure(session: &Session, dir: &Path, error: &PinError) -> Failure {
+/// Why a directory cannot be held still.
+pub fn pinning(session: &Session, dir: &Path, error: &PinError) -> Failure {
     let shown = text::shell(dir.as_os_str());
     match error {
         PinError::Open(error) => session.on(dir.to_owned()).opening(error),
+        PinError::Crowded { by, .. } => {
+            let by: Vec<String> = by.iter().map(u32::to_string).collect();
+            // One that hangs is ended by its number; the others will be done.
+            let next = format!("ps -o pid,etime,args -p {}", by.join(","));
+            Failure::new(Exit::Busy, error, next)
+        }
         PinError::Restless(_) => {
             Failure::new(Exit::Failed, error, format!("statectl -C {shown} status"))
         }

@@ -10,7 +10,7 @@ use crate::ctl::time::{When, rfc3339};
 use crate::format::{FileName, FormatError, SnapshotHeader, TagName};
 use crate::store::directory::{Directory, SnapshotFacts};
 use crate::store::tags::{self, TagError};
-use crate::store::{Options, Report, thin};
+use crate::store::{Options, Report, thin, writer_lives};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -268,7 +268,13 @@ impl Tag {
 
 fn newest(session: &Session, directory: &Directory) -> Result<(Epoch, Lsn), Failure> {
     let newest = thin::retained(directory).pop().ok_or_else(|| {
-        Failure::new(Exit::NotFound, "there is no snapshot yet", session.next("snapshot create"))
+        let writes = session.disk().is_ok_and(|disk| writer_lives(&disk));
+        let next = match writes {
+            // Who writes makes one by itself, when it is due.
+            true => session.next("backup REPOSITORY --tag NAME"),
+            false => session.next("snapshot create"),
+        };
+        Failure::new(Exit::NotFound, "there is no snapshot yet", next)
     })?;
     Ok((newest.epoch, newest.lsn))
 }

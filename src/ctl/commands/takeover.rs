@@ -8,7 +8,7 @@ use crate::ctl::controllers::{Controllers, HUNG, within};
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
-use crate::ctl::pair::{Pair, reigns};
+use crate::ctl::pair::{Pair, is_ready_for, reigns};
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::disk::Real;
@@ -20,12 +20,16 @@ use clap::Args;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
+/// How long who has ceded may take to stand by.
+const STANDS_BY: Duration = Duration::from_secs(5);
+
 /// Makes the controller of this host the primary.
 ///
 /// It asks the primary, which finishes what is under way and hands over; one that does not answer
 /// within SlurmctldTimeout is deposed. Prints the epochs, where the old one ended, and how many
-/// saves that the old primary had acknowledged are missing, which is 0. Exit code 6 if it is
-/// refused, 8 if the controller of this host cannot be reached.
+/// saves that the old primary had acknowledged are missing, which is 0. Ends when that one stands
+/// by, or 5 s later. Exit code 6 if it is refused, 8 if the controller of this host cannot be
+/// reached.
 #[derive(Debug, Args)]
 pub struct Takeover {
     /// Only say whether it could.
@@ -78,7 +82,15 @@ impl Takeover {
         let took = began.elapsed();
         let now = controllers.told(at).standing.map_err(|why| controllers.silent(at, &why))?;
         let sealed = sealed(&controllers, epoch);
-        print(session, output, &Outcome { host, from: epoch, now, promised, sealed, took })
+        let outcome = Outcome { host, from: epoch, now, promised, sealed, took };
+        let exit = print(session, output, &outcome)?;
+        output.flush()?;
+        // Who gives the reign away begins anew, and is back at once: a look behind this command
+        // should not find it half way.
+        if let Some(host) = before.told.iter().find(|of| reigns(of)).map(|of| of.host.as_str()) {
+            stands_by(session, &controllers, host);
+        }
+        Ok(exit)
     }
 
     /// Asks, and waits until it reigns.
@@ -103,6 +115,18 @@ impl Takeover {
             Err(error) => Err(controllers.silent(at, &error.to_string())),
         }
     }
+}
+
+/// Waits until who has ceded is ready to reign again, and says so if it is not.
+fn stands_by(session: &Session, controllers: &Controllers, host: &str) {
+    let began = Instant::now();
+    while began.elapsed() < STANDS_BY {
+        if is_ready_for(&controllers.all(), host) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    session.warn(&format!("{host} does not stand by yet; next: statectl status"));
 }
 
 /// Why it could not reign, as far as it knows itself.

@@ -1,24 +1,33 @@
 //! `top`: a running store, as its log shows it: redrawn on a terminal, a line each time elsewhere.
 //!
 //! Invariant: nothing is asked of the writer: what is shown is what any reader can see, so that it
-//! works beside any writer and costs it nothing.
+//! works beside any writer and costs it nothing. How long its saves take only the writer knows: a
+//! controller is asked at its `/metrics`, where the caller names that.
+
+mod latency;
 
 use crate::base::{Lsn, Nanos};
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::output::Output;
+use crate::ctl::pair::register;
 use crate::ctl::session::Session;
 use crate::ctl::text;
 use crate::ctl::time::{age, duration};
-use crate::disk::Disk;
+use crate::disk::{Disk, Real};
 use crate::format::Op;
 use crate::store::directory::Directory;
-use crate::store::{Follower, Reader};
+use crate::store::{Follower, Reader, is_shared, writer_lives};
 use clap::Args;
+use latency::{Latencies, Took, Watch};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+/// A heart beats every second, or more often.
+const LATELY: u64 = 5_000_000_000;
 
 /// Tables that are shown.
 const TABLES: usize = 10;
@@ -35,6 +44,10 @@ pub struct Top {
     /// This often.
     #[arg(short = 'i', long, value_name = "SPAN", value_parser = duration, default_value = "1s")]
     interval: Duration,
+    /// Where the controller shows its metrics, as MetricsAddress of statedir.conf has it (a port,
+    /// or address:port): how long saves and flushes took is shown, too.
+    #[arg(long, value_name = "ADDRESS", value_parser = latency::address)]
+    metrics: Option<SocketAddr>,
 }
 
 /// What came in one interval.
@@ -66,10 +79,12 @@ impl Top {
     /// Runs the command.
     pub fn run(&self, session: &Session, output: &mut Output) -> Result<Exit, Failure> {
         let reader = session.read()?;
+        let mut watch = self.metrics.map(watched).transpose()?;
         let terminal = std::io::stdout().is_terminal() && !session.json();
         if session.header() && !session.json() && !terminal {
+            let more = if watch.is_some() { " SAVE-P50/P99 FLUSH-P50/P99" } else { "" };
             output.line(format_args!(
-                "{:>12} {:>6} {:>10} {:>10} {:>10} {:>9} {:>12} {:>10} WRITER",
+                "{:>12} {:>6} {:>10} {:>10} {:>10} {:>9} {:>12} {:>10} WRITER{more}",
                 "LSN", "EPOCH", "SAVES/S", "SAVES/GRP", "BYTES/S", "SEGMENTS", "SNAPSHOT", "FREE"
             ))?;
         }
@@ -80,7 +95,7 @@ impl Top {
         let mut left = self.iterations.unwrap_or(u64::MAX);
         while left > 0 {
             let started = Instant::now();
-            let mut seen = watch(session, &mut follower, self.interval)?;
+            let mut seen = come(session, &mut follower, self.interval)?;
             if seen.behind {
                 // Deleted before it was read: go on with what is there now.
                 let reader = session.read()?;
@@ -93,7 +108,8 @@ impl Top {
             }
             epoch = epoch.max(seen.epoch);
             let standing = standing(session)?;
-            let view = Shown { seen: &seen, standing: &standing, newest, epoch };
+            let took = watch.as_mut().map(Watch::next);
+            let view = Shown { seen: &seen, standing: &standing, newest, epoch, took };
             let elapsed = started.elapsed().as_secs_f64();
             match (session.json(), terminal) {
                 (true, _) => view.object(output, elapsed)?,
@@ -107,12 +123,19 @@ impl Top {
     }
 }
 
+fn watched(at: SocketAddr) -> Result<Watch, Failure> {
+    Watch::new(at).map_err(|error| {
+        let next = format!("curl http://{at}/metrics");
+        Failure::new(Exit::Unreachable, format!("metrics at {at}: {error}"), next)
+    })
+}
+
 fn follow(session: &Session, reader: &Reader, after: Lsn) -> Result<Follower, Failure> {
     reader.follow(after.next()).map_err(|error| session.reading(&error))
 }
 
 /// Takes what comes until the time is over.
-fn watch(session: &Session, follower: &mut Follower, span: Duration) -> Result<Seen, Failure> {
+fn come(session: &Session, follower: &mut Follower, span: Duration) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
     let started = Instant::now();
     loop {
@@ -166,8 +189,19 @@ fn standing(session: &Session) -> Result<Standing, Failure> {
         snapshot_made: newest.map_or(Nanos::default(), |s| s.header.made),
         files_bytes: entries.iter().map(|entry| entry.allocated).sum(),
         free: disk.space().map_or(0, |space| space.free),
-        writer: crate::store::writer_lives(&disk),
+        writer: writes(session, &disk)?,
     })
+}
+
+/// Whether somebody writes: who holds the lock; in a shared directory, whose heart has beaten of
+/// late, by its clock and this one's.
+fn writes(session: &Session, disk: &Real) -> Result<bool, Failure> {
+    if !is_shared(disk) {
+        return Ok(writer_lives(disk));
+    }
+    let sight = register(session.dir()?).and_then(|register| register.look().ok());
+    let beat = sight.and_then(|sight| sight.beat).filter(|beat| !beat.stopping);
+    Ok(beat.is_some_and(|beat| Nanos::now().0.saturating_sub(beat.written.0) < LATELY))
 }
 
 struct Shown<'a> {
@@ -175,6 +209,22 @@ struct Shown<'a> {
     standing: &'a Standing,
     newest: (Lsn, Nanos),
     epoch: u64,
+    /// Where somebody was to be asked.
+    took: Option<Latencies>,
+}
+
+/// A span of at most so many seconds.
+fn span(seconds: f64) -> String {
+    match seconds * 1e3 {
+        ms if ms.is_infinite() => "longer".to_owned(),
+        ms if ms < 10.0 => format!("{ms:.2}ms"),
+        ms if ms < 10_000.0 => format!("{ms:.0}ms"),
+        ms => format!("{:.0}s", ms / 1e3),
+    }
+}
+
+fn both(took: Option<Took>) -> String {
+    took.map_or_else(|| "-".to_owned(), |took| format!("{}/{}", span(took.p50), span(took.p99)))
 }
 
 impl Shown<'_> {
@@ -197,15 +247,20 @@ impl Shown<'_> {
 
     fn line(&self, output: &mut Output, elapsed: f64) -> Result<(), Failure> {
         let (saves, per_group, bytes) = self.rates(elapsed);
+        let took = self.took.as_ref().map(|took| {
+            let (save, flush) = (both(took.save), both(took.flush));
+            format!("{:1$} {save:>12} {flush:>13}", "", 6 - self.writer().len())
+        });
         output.line(format_args!(
-            "{:>12} {:>6} {saves:>10.1} {per_group:>10.1} {:>10} {:>9} {:>12} {:>10} {}",
+            "{:>12} {:>6} {saves:>10.1} {per_group:>10.1} {:>10} {:>9} {:>12} {:>10} {}{}",
             self.newest.0,
             self.epoch,
             text::bytes(bytes as u64).replace(' ', ""),
             self.standing.segments,
             self.snapshot().replace(' ', "-"),
             text::bytes(self.standing.free).replace(' ', ""),
-            self.writer()
+            self.writer(),
+            took.unwrap_or_default()
         ))
     }
 
@@ -217,6 +272,11 @@ impl Shown<'_> {
             .tables
             .iter()
             .map(|(table, (ops, bytes))| json!({"table": table, "ops": ops, "bytes": bytes}));
+        // Null: nobody asked, nothing came, or it took longer than what is measured.
+        let took = |which: fn(&Latencies) -> Option<Took>, part: fn(&Took) -> f64| {
+            let found = self.took.as_ref().and_then(which).map(|took| part(&took));
+            found.filter(|seconds| seconds.is_finite())
+        };
         output.object(&json!({
             "lsn": self.newest.0.0,
             "time": crate::ctl::time::rfc3339(self.newest.1),
@@ -226,6 +286,10 @@ impl Shown<'_> {
             "saves_per_second": saves,
             "saves_per_group": per_group,
             "bytes_per_second": bytes,
+            "save_p50_seconds": took(|of| of.save, |took| took.p50),
+            "save_p99_seconds": took(|of| of.save, |took| took.p99),
+            "flush_p50_seconds": took(|of| of.flush, |took| took.p50),
+            "flush_p99_seconds": took(|of| of.flush, |took| took.p99),
             "tables": tables.collect::<Vec<_>>(),
             "segments": standing.segments,
             "snapshots": standing.snapshots,
@@ -253,6 +317,13 @@ impl Shown<'_> {
             text::bytes(bytes as u64),
             age(self.newest.1)
         ))?;
+        if let Some(took) = &self.took {
+            output.line(format_args!(
+                "p50/p99 at most: save {}, flush {}",
+                both(took.save),
+                both(took.flush)
+            ))?;
+        }
         output.line(format_args!(
             "log {}  snapshots {}, newest lsn:{} {}  on disk {}  free {}",
             text::count(standing.segments as u64, "segment"),

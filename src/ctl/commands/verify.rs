@@ -1,6 +1,7 @@
 //! `verify`: checks what is on disk, beside a writer too.
 
 use crate::ctl::commands::backups;
+use crate::ctl::commands::rsync::pinning;
 use crate::ctl::exit::Exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::notes;
@@ -9,16 +10,22 @@ use crate::ctl::progress::Progress;
 use crate::ctl::repositories::is_repository;
 use crate::ctl::session::Session;
 use crate::ctl::text;
+use crate::disk::{Disk, Real};
 use crate::export::ExportError;
 use crate::export::Hold;
 use crate::export::Opened;
+use crate::export::Repository;
+use crate::export::aside::Aside;
 use crate::export::choose;
+use crate::export::read_archive;
 use crate::export::rehearsal::{RehearsalError, Rehearsed, rehearse, rehearse_backup};
 use crate::store::{Finding, Level, Verified, verify_watched};
 use clap::Args;
 use serde_json::json;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Checks what is on disk.
@@ -27,7 +34,8 @@ use std::time::Instant;
 /// is lost.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A repository of backups, instead of the state directory: every byte of every backup.
+    /// A repository of backups, or an archive, instead of the state directory: every byte of every
+    /// backup.
     #[arg(value_name = "REPOSITORY")]
     repository: Option<PathBuf>,
     /// What opening checks: control file, newest snapshot, the log behind it (the default).
@@ -38,10 +46,13 @@ pub struct Verify {
     full: bool,
     /// Restore a copy into a temporary place, open it for writing, and compare every entry.
     ///
-    /// Of a repository: the newest backup.
+    /// Of a repository: the newest backup. An archive is unpacked there first.
     #[arg(long)]
     restore_test: bool,
     /// The temporary place for that; else $TMPDIR or /tmp.
+    ///
+    /// It is left as it was. What a killed test leaves there, .restore-test-*, goes with the next
+    /// one in the same place.
     #[arg(long, value_name = "DIR", requires = "restore_test")]
     scratch: Option<PathBuf>,
 }
@@ -101,34 +112,38 @@ impl Verify {
 impl Verify {
     /// What a restore gave, and how many seconds it took.
     fn rehearse(&self, session: &Session) -> Result<(Rehearsed, f64), Failure> {
+        let dir = session.dir()?;
         let place = self.place();
         let shown = Progress::bytes(session, "restoring", 0);
         let started = Instant::now();
-        let rehearsed = rehearse(session.dir()?, &place, &mut |bytes| shown.add(bytes));
+        let rehearsed = rehearse(dir, &place, &mut |bytes| shown.add(bytes));
         drop(shown);
-        let rehearsed = rehearsed.map_err(|error| failure(session, &error, &place))?;
+        let rehearsed = rehearsed.map_err(|error| match &error {
+            RehearsalError::Pin(error) => pinning(session, dir, error),
+            error => failure(session, error, &place),
+        })?;
         Ok((rehearsed, started.elapsed().as_secs_f64()))
     }
 
-    /// Restores the newest backup of a repository, and says so in a line of its own.
+    /// Restores the newest backup of a repository, or an archive, and says so in a line of its own.
     fn rehearse_newest(
         &self,
         dest: &Path,
         session: &Session,
         output: &mut Output,
     ) -> Result<(), Failure> {
-        if dest.is_file() {
-            let next = format!("statectl restore --from {} --target DIR", dest.display());
-            return Err(Failure::new(Exit::Usage, "an archive is restored, not rehearsed", next));
-        }
+        let place = self.place();
         let exporting = |error: ExportError| session.exporting(&error, dest);
-        let repository = session.repository(dest, Hold::Read, false)?;
+        let unpacked = if dest.is_file() { Some(unpack(dest, &place, session)?) } else { None };
+        let repository = match &unpacked {
+            Some((_, disk)) => Repository::open(Arc::clone(disk), Hold::Read).map_err(exporting)?,
+            None => session.repository(dest, Hold::Read, false)?,
+        };
         let backups = repository.list().map_err(exporting)?;
         let manifest = choose(backups, None, None).map_err(exporting)?;
         let id = manifest.id.clone();
         let opened = Opened::open(repository.disk().as_ref(), manifest, &mut |_| {});
         let opened = opened.map_err(exporting)?;
-        let place = self.place();
         let shown = Progress::bytes(session, "restoring", 0);
         let started = Instant::now();
         let rehearsed = rehearse_backup(&opened, &place, &mut |bytes| shown.add(bytes));
@@ -154,6 +169,32 @@ impl Verify {
     fn place(&self) -> PathBuf {
         self.scratch.clone().unwrap_or_else(std::env::temp_dir)
     }
+}
+
+/// Unpacks an archive in a folder of its own in `place`, which goes with what is returned.
+fn unpack(
+    archive: &Path,
+    place: &Path,
+    session: &Session,
+) -> Result<(Aside, Arc<dyn Disk>), Failure> {
+    let refused = |source| {
+        let path = place.to_owned();
+        failure(session, &RehearsalError::Io { path, source }, place)
+    };
+    let aside = Aside::make(place).map_err(refused)?;
+    let disk: Arc<dyn Disk> = Arc::new(Real::open(aside.path()).map_err(refused)?);
+    let shown = Progress::bytes(session, "unpacking", 0);
+    let input = session.archive(archive)?;
+    let unpacked = read_archive(input, Some(&disk), &mut |bytes| shown.add(bytes));
+    unpacked.map_err(|error| match &error {
+        ExportError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            let archive = text::shell(archive.as_os_str());
+            let next = format!("statectl verify {archive} --restore-test --scratch DIR");
+            Failure::new(Exit::Failed, format!("{}: {error}", place.display()), next)
+        }
+        error => session.exporting(error, archive),
+    })?;
+    Ok((aside, disk))
 }
 
 fn failure(session: &Session, error: &RehearsalError, place: &Path) -> Failure {

@@ -4,6 +4,7 @@
 //! keeps the rest from being shown.
 
 mod print;
+pub mod reign;
 mod wrong;
 
 pub use print::{is_ready_for, object, print, role_of};

@@ -98,8 +98,9 @@ pub fn print(pair: &Pair, output: &mut Output) -> Result<(), Failure> {
     let Line { host, role, disk, epoch, lsn, .. } = &own;
     match pair.told[pair.here].standing {
         Ok(_) => output.line(format_args!(
-            "{host} role:{role} disk:{disk} epoch:{epoch} lsn:{lsn}{}",
-            lag(own.lag)
+            "{host} role:{role} disk:{disk} epoch:{epoch} lsn:{lsn}{}{}",
+            lag(own.lag),
+            if own.ready { " ready" } else { "" }
         ))?,
         Err(_) => output.line(format_args!("{host} role:{role} disk:{disk}"))?,
     }

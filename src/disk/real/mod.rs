@@ -3,7 +3,8 @@
 //!
 //! Invariants: every descriptor is closed on exec; interrupted calls are repeated; a symbolic
 //! link or a special file under one of our names is refused, never followed; files are made 0600
-//! and directories 0700 whatever the umask.
+//! and directories 0700 whatever the umask; where a tool has asked for it, what root makes in the
+//! directory of another user is that user's.
 
 mod file;
 mod kind;
@@ -18,20 +19,29 @@ use crate::disk::Space;
 use crate::disk::whole::uninterrupted;
 use file::RealFile;
 use kind::Kind;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIRECTORY_MODE: Mode = Mode::RWXU;
 
 /// Bytes of a block as `st_blocks` counts them, whatever the file system's own blocks are.
 const STAT_BLOCK: u64 = 512;
+
+/// Whether root gives files to the directory's owner.
+static GIVES: AtomicBool = AtomicBool::new(false);
+
+/// From now on files that root makes in a directory of another user are that user's. For tools of
+/// an operator: else the directory's daemon cannot open them at its next start.
+pub fn give_to_owners() {
+    GIVES.store(true, Ordering::Relaxed);
+}
 
 /// A directory of a Linux file system.
 #[derive(Debug)]
@@ -41,6 +51,8 @@ pub struct Real {
     kind: Kind,
     /// Whether `O_DIRECT` has not failed here yet: probed once for all files of the directory.
     direct: Arc<AtomicBool>,
+    /// Whose files are to be that are made here, if not this process's.
+    owner: Option<(Uid, Gid)>,
 }
 
 impl Real {
@@ -53,7 +65,20 @@ impl Real {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = uninterrupted(|| Ok(rustix::fs::open(&path, flags, Mode::empty())?))?;
         let kind = Kind::of(dir.as_fd())?;
-        Ok(Real { path, dir, kind, direct: Arc::new(AtomicBool::new(true)) })
+        let owner = owner(&dir)?;
+        Ok(Real { path, dir, kind, direct: Arc::new(AtomicBool::new(true)), owner })
+    }
+
+    /// Gives the directory to the owner of another one, where files are given to owners.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn belong_like(&mut self, other: &Real) -> io::Result<()> {
+        if let Some((user, group)) = other.owner {
+            uninterrupted(|| Ok(rustix::fs::fchown(&self.dir, Some(user), Some(group))?))?;
+            self.owner = other.owner;
+        }
+        Ok(())
     }
 
     /// Makes the directory, mode 0700, or takes an existing one that is empty (but for the
@@ -136,6 +161,9 @@ impl Disk for Real {
         let fd = uninterrupted(|| Ok(rustix::fs::openat(&self.dir, name, flags, FILE_MODE)?))?;
         if access == Access::Create {
             uninterrupted(|| Ok(rustix::fs::fchmod(&fd, FILE_MODE)?))?;
+            if let Some((user, group)) = self.owner {
+                uninterrupted(|| Ok(rustix::fs::fchown(&fd, Some(user), Some(group))?))?;
+            }
         }
         let stat = uninterrupted(|| Ok(rustix::fs::fstat(&fd)?))?;
         if !is_regular(&stat) {
@@ -225,6 +253,16 @@ impl Disk for Real {
     fn mapping_helps(&self) -> bool {
         self.kind.mapping_helps()
     }
+}
+
+/// The owner of a directory, where files are given to it.
+fn owner(dir: &OwnedFd) -> io::Result<Option<(Uid, Gid)>> {
+    if !GIVES.load(Ordering::Relaxed) || !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let stat = uninterrupted(|| Ok(rustix::fs::fstat(dir)?))?;
+    let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    Ok((!user.is_root()).then_some((user, group)))
 }
 
 /// Our own names never lead out of the directory.

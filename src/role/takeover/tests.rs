@@ -110,7 +110,7 @@ fn a_refusal_by_a_primary_that_was_never_heard_is_silence() {
 }
 
 #[test]
-fn silence_is_acted_on_after_the_timeout() {
+fn primary_fails_to_respond_within_slurmctld_timeout_and_the_backup_assumes_the_role_not_before() {
     let mut lab = Lab::standby("b", "a");
     assert_eq!(lab.silence(2 * T), Some((Reason::Silent, T)));
     let mut lab = Lab::standby("b", "a");
@@ -157,7 +157,7 @@ fn a_cut_link_alone_changes_nothing_while_the_heart_beats() {
 }
 
 #[test]
-fn a_heartbeat_that_only_stands_there_is_none() {
+fn backup_in_standby_mode_monitors_the_primary_via_heartbeat_one_that_only_stands_there_is_none() {
     let mut lab = Lab::standby("b", "a");
     let same = Event::Beat { epoch: Epoch(3), ordinal: 9, agents: 100, stopping: false };
     assert_eq!(lab.pass(2 * T, |lab| lab.give(same.clone())), Some((Reason::Silent, T)));
@@ -257,7 +257,7 @@ fn both_booted_in_either_order_is_one_change() {
 }
 
 #[test]
-fn a_repaired_controller_starts_as_a_standby() {
+fn the_primary_is_repaired_and_starts_as_backup() {
     let mut lab = Lab::new("a");
     assert_eq!(lab.register(8, Some("b")), []);
     let heard = |lab: &mut Lab| lab.give(Event::Heard { epoch: Epoch(8) });
@@ -266,7 +266,26 @@ fn a_repaired_controller_starts_as_a_standby() {
 }
 
 #[test]
-fn a_stop_hands_over_before_the_process_ends() {
+fn it_is_left_as_is_until_the_next_maintenance_window() {
+    // The first of the two is back, and nobody asks: for a day no role changes.
+    let day = Duration::from_secs(86_400);
+    let mut repaired = Lab::new("a");
+    repaired.register(8, Some("b"));
+    let heard = |lab: &mut Lab| lab.give(Event::Heard { epoch: Epoch(8) });
+    assert_eq!(repaired.pass(day, heard), None);
+    let mut primary = Lab::primary("b");
+    let mut said = primary.give(Event::Standby { host: "a".to_owned(), ready: true });
+    let until = primary.now + day;
+    while primary.now < until {
+        primary.now += TICK;
+        said.extend(primary.give(Event::Tick));
+    }
+    assert!(!said.contains(&Effect::Close), "it hands over to nobody: {said:?}");
+    assert_eq!((repaired.core.role(), primary.core.role()), (Role::Standby, Role::Primary));
+}
+
+#[test]
+fn on_the_primary_gracefully_step_down_hands_over_before_the_process_ends() {
     let mut lab = Lab::primary("a");
     lab.give(Event::Standby { host: "b".to_owned(), ready: true });
     assert!(lab.give(Event::Stop).contains(&Effect::Close));
@@ -310,12 +329,11 @@ fn a_shutdown_hands_to_nobody() {
 }
 
 #[test]
-fn an_operator_moves_the_reign_and_the_old_primary_stands_by() {
+fn an_operator_forces_failback_to_primary_and_the_other_one_stands_by() {
     let mut heir = Lab::standby("b", "a");
     assert_eq!(heir.give(Event::TakeOver), [Effect::AskFor { host: "a".to_owned() }]);
     let mut lab = Lab::primary("a");
     let cede = Event::Cede { to: "b".to_owned() };
-    assert!(!lab.give(cede.clone()).contains(&Effect::Close), "it is not ready");
     lab.give(Event::Standby { host: "b".to_owned(), ready: true });
     assert!(lab.give(cede).contains(&Effect::Close));
     assert!(matches!(&lab.give(Event::Closed)[..], [Effect::Offer { .. }]));
@@ -325,6 +343,24 @@ fn an_operator_moves_the_reign_and_the_old_primary_stands_by() {
     let heard = |lab: &mut Lab| lab.give(Event::Heard { epoch: Epoch(5) });
     assert_eq!(lab.pass(20 * T, heard), None);
     assert_eq!(lab.core.quarantined_until(), None, "it was not deposed");
+}
+
+#[test]
+fn who_asks_before_it_is_ready_has_the_reign_once_it_is_and_not_long_after() {
+    let cede = || Event::Cede { to: "b".to_owned() };
+    let ready = |host: &str| Event::Standby { host: host.to_owned(), ready: true };
+    let mut lab = Lab::primary("a");
+    assert!(!lab.give(cede()).contains(&Effect::Close), "it is not ready");
+    assert!(!lab.give(ready("c")).contains(&Effect::Close), "another one is");
+    lab.now += T / 2;
+    assert!(lab.give(ready("b")).contains(&Effect::Close));
+    assert!(matches!(&lab.give(Event::Closed)[..], [Effect::Offer { to, .. }] if to == "b"));
+    // Who asked has given up by then, or has claimed.
+    let mut lab = Lab::primary("a");
+    lab.give(cede());
+    lab.now += T;
+    assert!(!lab.give(ready("b")).contains(&Effect::Close));
+    assert_eq!(lab.core.role(), Role::Primary);
 }
 
 #[test]

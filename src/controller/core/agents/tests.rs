@@ -180,8 +180,8 @@ fn a_failed_prolog_drains_the_node_and_an_unknown_node_changes_nothing() {
     assert_eq!((outcome.changes.len(), outcome.reply), (0, Message::code(rc::OK)));
 }
 
-/// The seed's table. ReturnToService, state and reason before, whether it booted since it was heard
-/// of; back?
+/// The handbook's table. ReturnToService, state and reason before, whether it booted since it was
+/// heard of; back?
 #[test]
 fn return_to_service_0_stays_down_1_returns_with_all_of_it_2_returns_with_any() {
     const DRAINED: u32 = node::DOWN | node::DRAIN;
@@ -253,7 +253,7 @@ fn with_return_to_service_2_a_node_with_less_works_with_what_it_has_until_all_is
 
 /// Boots at 5,000; was heard of before that.
 #[test]
-fn what_ran_before_a_reboot_is_lost_at_once_and_what_began_since_is_not() {
+fn nodes_that_reboot_rejoin_the_cluster_what_ran_before_is_lost_and_what_began_since_is_not() {
     for (value, back) in [(0, node::DOWN), (1, node::IDLE), (2, node::IDLE)] {
         let mut lab = Lab::new(&format!("ReturnToService={value}")).pending(2, 1).pending(3, 0);
         lab.now = 4_000;

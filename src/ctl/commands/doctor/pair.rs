@@ -4,13 +4,14 @@
 //! longer than TCPTimeout.
 
 use crate::ctl::commands::doctor::{Check, fail, ok, warn};
-use crate::ctl::controllers::Controllers;
+use crate::ctl::controllers::{Controllers, Told};
 use crate::ctl::facts;
 use crate::ctl::pair::{Pair, clocks, differing, is_ready_for, reigns};
 use crate::ctl::session::Session;
 use crate::ctl::text;
-use crate::slurm::conf::Node;
+use crate::slurm::conf::{Conf, Node};
 use crate::slurm::wire::constants::standing;
+use crate::slurm::wire::tables::Standing;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,14 +23,22 @@ use std::time::Duration;
 /// Agents that are tried at a time.
 const AT_ONCE: usize = 32;
 
+/// After this long a controller that has just started stands by.
+const SETTLES: Duration = Duration::from_secs(2);
+
 /// Larger than the handbook's "few GB": copies and first looks take long.
 const LARGE: u64 = 4 << 30;
 
 /// All of it.
 pub fn checks(session: &Session, controllers: &Controllers, dir: &Path) -> Vec<Check> {
-    let pair = Pair::look(session, controllers, None);
+    let mut pair = Pair::look(session, controllers, None);
+    if !pair.told.iter().all(|of| is_well(&pair, of)) {
+        // Who has just started, or has ceded, is a standby within a second or two.
+        thread::sleep(SETTLES);
+        pair = Pair::look(session, controllers, None);
+    }
     let mut checks = vec![peers(&pair), seen(&pair), configuration(&pair), clock(&pair)];
-    checks.push(agents(controllers));
+    checks.push(agents(&controllers.conf));
     checks.extend(network(session, dir));
     checks.push(unit(dir));
     checks
@@ -37,27 +46,32 @@ pub fn checks(session: &Session, controllers: &Controllers, dir: &Path) -> Vec<C
 
 fn peers(pair: &Pair) -> Check {
     const NAME: &str = "controllers";
-    let says = |of: &crate::ctl::controllers::Told| match &of.standing {
+    let says = |of: &Told| match &of.standing {
         Err(why) => format!("{}: {why}", of.host),
         Ok(_) if reigns(of) => format!("{} reigns", of.host),
         Ok(_) if is_ready_for(&pair.told, &of.host) => format!("{} is ready", of.host),
         Ok(_) => format!("{} is not ready to take over", of.host),
     };
     let said = pair.told.iter().map(says).collect::<Vec<_>>().join(", ");
-    let well = |of: &crate::ctl::controllers::Told| {
-        of.standing.is_ok() && (reigns(of) || is_ready_for(&pair.told, &of.host))
-    };
-    match pair.told.iter().all(well) {
+    match pair.told.iter().all(|of| is_well(pair, of)) {
         true => ok(NAME, said),
         false => fail(NAME, said, "statectl status"),
     }
+}
+
+/// Whether it reigns, or would be handed the reign.
+fn is_well(pair: &Pair, of: &Told) -> bool {
+    reigns(of) || (of.standing.is_ok() && is_ready_for(&pair.told, &of.host))
 }
 
 /// Whether every controller has shown that it sees this very directory, and sees it now.
 fn seen(pair: &Pair) -> Check {
     const NAME: &str = "shared";
     let told = pair.told.iter().filter_map(|of| Some((&of.host, of.standing.as_ref().ok()?)));
-    let blind = told.clone().filter(|(_, of)| of.flags & standing::ADMITTED == 0);
+    // Who reigns has shown it by claiming.
+    let is_blind =
+        |of: &Standing| of.role != standing::PRIMARY && of.flags & standing::ADMITTED == 0;
+    let blind = told.clone().filter(|(_, of)| is_blind(of));
     let blind: Vec<&str> = blind.map(|(host, _)| host.as_str()).collect();
     let slow = told.filter(|(_, of)| of.looked_ms >= 1000);
     let slow: Vec<String> =
@@ -96,10 +110,10 @@ fn clock(pair: &Pair) -> Check {
 }
 
 /// Which slurmds take connections from this host. The other hosts have a doctor of their own.
-fn agents(controllers: &Controllers) -> Check {
+fn agents(conf: &Conf) -> Check {
     const NAME: &str = "agents";
-    let nodes = &controllers.conf.nodes;
-    let limit = Duration::from_secs(controllers.conf.number("TCPTimeout").clamp(1, 10));
+    let nodes = &conf.nodes;
+    let limit = Duration::from_secs(conf.number("TCPTimeout").clamp(1, 10));
     let (next, silent) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(nodes.len()) {
@@ -201,9 +215,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_of_more_than_a_few_gigabytes_is_warned_of() {
+    fn not_too_large_a_few_hundred_mb_to_a_few_gb_is_fine_and_more_is_warned_of() {
         let warns = |bytes| size(bytes).next.is_some();
-        assert!(!warns(0) && !warns(3 << 30) && warns(5 << 30));
+        assert!(!warns(0) && !warns(300 << 20) && !warns(3 << 30) && warns(5 << 30));
+        assert!(size(5 << 30).what.contains("more than a few GB"));
+    }
+
+    #[test]
+    fn both_hosts_must_be_reachable_by_slurmd_on_all_compute_nodes_and_who_is_not_is_named() {
+        let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listening.local_addr().unwrap().port();
+        let conf = |second: &str| {
+            let text = format!(
+                "ClusterName=c\nSlurmctldHost=h\nNodeName=n1 NodeAddr=127.0.0.1 Port={there}\n\
+                 NodeName=n2 NodeAddr={second} Port={there}\nPartitionName=p Nodes=ALL\n"
+            );
+            Conf::read(Path::new("/slurm.conf"), &mut |_| Ok(text.clone())).unwrap()
+        };
+        let all = agents(&conf("127.0.0.1"));
+        assert!(all.next.is_none() && all.what == "2 slurmds reached from here", "{}", all.what);
+        let some = agents(&conf("127.0.0.2"));
+        assert!(some.next.is_some(), "{}", some.what);
+        let named = "1 of 2 slurmds not reached from here, such as n2 (Connection refused";
+        assert!(some.what.starts_with(named), "{}", some.what);
+    }
+
+    #[test]
+    fn options_of_network_mounts_are_looked_at_and_those_of_local_ones_are_not() {
         assert!(is_network("nfs4") && is_network("fuse.sshfs") && !is_network("ext4"));
     }
 }
