@@ -193,3 +193,19 @@ fn a_deposed_controller_and_its_successor_are_told_apart_and_a_frozen_one_is_sai
         }
     }
 }
+
+/// A unit with -c in its command line, or one restart with it: the standby that it made would have
+/// left out, days later, all that the primary had taken since.
+#[test]
+fn a_standby_that_was_started_with_c_leaves_nothing_of_the_primarys_state_out() {
+    let test = "a_standby_that_was_started_with_c_leaves_nothing_of_the_primarys_state_out";
+    let Some(mut lab) = lab(test, FAST) else { return };
+    lab.kill(1);
+    lab.start_with(1, &["-c"]);
+    lab.until_ready(1);
+    lab.fill(1);
+    lab.ask_to_take_over(1);
+    let said = lab.run("squeue -h -o %T");
+    assert_eq!(said.stdout, "PENDING\n", "{said:?}\n{}", lab.logs());
+    assert!(lab.log(1).contains("mgmt01 reigns, and goes on with the state"), "{}", lab.logs());
+}

@@ -6,9 +6,10 @@ mod common;
 
 use common::model::{batch, changes, dump};
 use common::{fake_disk, shared, tiny};
-use statedir::base::{Epoch, Local, Lsn};
-use statedir::disk::fake::{FakeDisk, Fault, FaultPlan};
-use statedir::format::Reason;
+use statedir::base::{Epoch, Local, Lsn, SegmentId};
+use statedir::disk::fake::{Call, FakeDisk, Fault, FaultPlan};
+use statedir::disk::{Access, Disk};
+use statedir::format::{FileName, Reason};
 use statedir::role::{Check, ClaimError, Heart, Register, RegisterError};
 use statedir::store::{News, OpenError, Poison, Promoted, Refusal, SaveError, Saved, Standby};
 use statedir::store::{orphaned_on, orphans_on, share_on};
@@ -351,4 +352,40 @@ fn a_seal_that_nobody_has_confirmed_vouches_for_nothing() {
     assert_eq!(Reader::open_on(shared(&disk)).unwrap().view().lsn(), Lsn(1));
     let third = Store::open_on(shared(&disk), tiny(&disk), Arc::new(later)).unwrap();
     assert_eq!(hear(&mut standby).0.len(), third.view().lsn().0 as usize - 1);
+}
+
+/// A disk that was full as the reign began: the heartbeat's file was there, and each later try was
+/// refused because it was. The reign had no heartbeat, and admitted nobody, until its end.
+#[test]
+fn a_heart_that_did_not_start_at_once_starts_as_soon_as_the_disk_takes_it() {
+    let (disk, a, b) = pair(Check::Name);
+    let reigning = a.claim(Reason::Start).unwrap();
+    disk.fail(FaultPlan::nth_of(Call::Write, 1, Fault::Full));
+    assert!(Heart::start(&reigning).is_err());
+    let mut heart = Heart::start(&reigning).unwrap();
+    b.join().unwrap();
+    assert_eq!(heart.beat(7, false).unwrap().len(), 1, "b is admitted");
+    let seen = b.look().unwrap().beat.unwrap();
+    assert_eq!((seen.epoch, seen.ordinal, seen.agents), (Epoch(1), 1, 7));
+}
+
+/// The log behind the newest snapshot was gone, and an epoch had begun that was never sealed: each
+/// new beginning led to another one, until the stack was full.
+#[test]
+fn a_standby_that_finds_no_log_behind_the_snapshot_says_so() {
+    let (disk, a, _) = pair(Check::Name);
+    let (store, _) = open(&disk, &a);
+    for number in 1..=5 {
+        save(&store, number).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let names = disk.list().unwrap().into_iter().map(|entry| entry.name);
+    for name in names.filter(|name| matches!(FileName::parse(name), Some(FileName::Segment(_)))) {
+        disk.remove(&name).unwrap();
+    }
+    let unsealed = FileName::Segment(SegmentId { epoch: Epoch(2), ordinal: 99 });
+    disk.open(&unsealed.to_string(), Access::Create).unwrap();
+    let refused = Standby::open_on(shared(&disk)).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("too far behind"), "{refused}");
 }

@@ -8,13 +8,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use statedir::slurm::auth::munge::{Info, Munge};
 use statedir::slurm::auth::{Auth, To};
 use statedir::slurm::link::{Times, call};
+use statedir::slurm::wire::constants::select;
 use statedir::slurm::wire::tables::JobDesc;
-use statedir::slurm::wire::{Field, Message, Time};
+use statedir::slurm::wire::{Message, SelectJob, Time, Unset};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whose controllers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ const ADDRESSES: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 /// How long both may take to be there again. Nothing is measured by it.
 const SETTLES: usize = 3_000;
 
+/// How long whoever was told to end may take.
+const OBEYS: Duration = Duration::from_secs(60);
+
 /// A pair, its agent and its clients.
 pub struct Lab {
     pub side: Side,
@@ -43,12 +47,24 @@ pub struct Lab {
     auth: Auth,
     _slurmd: Slurmd,
     _munged: [Munged; 2],
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 fn program(name: &str) -> PathBuf {
     let places = ["/usr/sbin", "/usr/bin"].map(|dir| PathBuf::from(dir).join(name));
     places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{name} is missing"))
+}
+
+/// Waits for the end of a process that was told to; whoever does not obey is killed.
+fn buried(mut process: Process) {
+    let until = Instant::now() + OBEYS;
+    while matches!(process.0.try_wait(), Ok(None)) {
+        if Instant::now() > until {
+            println!("process {} has not ended by itself", process.0.id());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Lab {
@@ -77,7 +93,9 @@ impl Lab {
                  SlurmUser=root\nSlurmdUser=root\nStateSaveLocation={dir}/state\n\
                  SlurmctldPidFile={dir}/{pid}.pid\nAuthInfo=socket={}\n\
                  CommunicationParameters=NoCtldInAddrAny\nProctrackType=proctrack/linuxproc\n\
-                 ReturnToService=2\nMinJobAge=100000\nMaxJobCount=1000000\n{nodes}",
+                 ReturnToService=2\nMinJobAge=100000\nMaxJobCount=1000000\n\
+                 LogTimeFormat=iso8601_ms\nSlurmctldLogFile={dir}/{pid}.log\n\
+                 SlurmdLogFile={dir}/%n.log\n{nodes}",
                 hosts.concat(),
                 mungeds[at].socket.display()
             )
@@ -98,6 +116,13 @@ impl Lab {
         let info = Info { socket: Some(mungeds[0].socket.clone()), ttl_s: None };
         let auth = Auth::Munge(Munge::load(info).unwrap());
         let slurmd = Slurmd::start(&program("slurmd"), &site, "n1");
+        let temporary = match flags.keep {
+            true => {
+                println!("{side:?}: {}", temporary.keep().display());
+                None
+            }
+            false => Some(temporary),
+        };
         let mut lab = Lab {
             side,
             dir: site.dir.clone(),
@@ -224,16 +249,16 @@ impl Lab {
         }
         if self.side == Side::Slurm {
             for at in [0, 1] {
-                if let Some(mut process) = self.running[at].take() {
+                if let Some(process) = self.running[at].take() {
                     let _ = kill_process(Pid::from_child(&process.0), Signal::TERM);
-                    let _ = process.0.wait();
+                    buried(process);
                 }
             }
         }
         if kind == Kind::Stop
-            && let Some(mut process) = self.running[primary].take()
+            && let Some(process) = self.running[primary].take()
         {
-            let _ = process.0.wait();
+            buried(process);
         }
     }
 
@@ -278,21 +303,7 @@ impl Lab {
 
     /// Submits so many jobs that wait, as sbatch --hold would.
     pub fn fill(&self, count: usize) {
-        let desc = JobDesc {
-            name: "waits".into(),
-            script: "#!/bin/sh\nexit 0\n".into(),
-            environment: vec!["PATH=/usr/bin:/bin".into()],
-            argv: vec!["/tmp/script".into()],
-            work_dir: "/tmp".into(),
-            std_out: "/dev/null".into(),
-            user_id: 0,
-            group_id: 0,
-            priority: 0,
-            min_nodes: 1,
-            min_cpus: 1,
-            num_tasks: 1,
-            ..JobDesc::unset()
-        };
+        let desc = waits();
         let message = Message::Submit(Box::new(desc));
         let primary = self.primary();
         std::thread::scope(|scope| {
@@ -313,5 +324,62 @@ impl Lab {
         let said = self.site.run("squeue -h -t all -o %A");
         assert_eq!(said.code, 0, "{said:?}");
         said.stdout.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    }
+}
+
+/// A job that waits, as `sbatch --hold` describes it. What is not said is marked as Slurm's clients
+/// do: its slurmctld does not bear another mark, or none.
+fn waits() -> JobDesc {
+    JobDesc {
+        name: "waits".into(),
+        script: "#!/bin/sh\nexit 0\n".into(),
+        environment: vec!["PATH=/usr/bin:/bin".into()],
+        argv: vec!["/tmp/script".into()],
+        work_dir: "/tmp".into(),
+        std_out: "/dev/null".into(),
+        priority: 0,
+        min_nodes: 1,
+        min_cpus: 1,
+        num_tasks: 1,
+        select_jobinfo: SelectJob(select::CONS_TRES),
+        site_factor: u32::UNSET,
+        contiguous: u16::UNSET,
+        core_spec: u16::UNSET,
+        task_dist: u32::UNSET,
+        kill_on_node_fail: u16::UNSET,
+        job_id: u32::UNSET,
+        alloc_sid: u32::UNSET,
+        pn_min_cpus: u16::UNSET,
+        pn_min_memory: u64::UNSET,
+        pn_min_tmp_disk: u32::UNSET,
+        cpu_freq_min: u32::UNSET,
+        cpu_freq_max: u32::UNSET,
+        cpu_freq_gov: u32::UNSET,
+        nice: u32::UNSET,
+        overcommit: u8::UNSET,
+        reboot: u16::UNSET,
+        requeue: u16::UNSET,
+        shared: u16::UNSET,
+        cpus_per_task: u16::UNSET,
+        ntasks_per_node: u16::UNSET,
+        ntasks_per_socket: u16::UNSET,
+        ntasks_per_core: u16::UNSET,
+        ntasks_per_tres: u16::UNSET,
+        plane_size: u16::UNSET,
+        cpu_bind_type: u16::UNSET,
+        mem_bind_type: u16::UNSET,
+        time_limit: u32::UNSET,
+        time_min: u32::UNSET,
+        max_cpus: u32::UNSET,
+        max_nodes: u32::UNSET,
+        sockets_per_node: u16::UNSET,
+        cores_per_socket: u16::UNSET,
+        threads_per_core: u16::UNSET,
+        mail_type: u16::UNSET,
+        req_switch: u32::UNSET,
+        wait4switch: u32::UNSET,
+        wait_all_nodes: u16::UNSET,
+        delay_boot: u32::UNSET,
+        ..JobDesc::default()
     }
 }

@@ -4,7 +4,6 @@ use crate::cluster::EndsIt;
 use crate::lab::{Lab, Side};
 use crate::{Flags, Kind};
 use rustix::process::Signal;
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -14,19 +13,23 @@ use std::time::{Duration, Instant};
 /// Who submits at a time.
 const LOOPS: usize = 8;
 
-/// How long nothing happens, and how long the stream flows after the event.
-const CALM: Duration = Duration::from_secs(3);
+/// How long the loops take to begin.
+const START: Duration = Duration::from_secs(1);
 
 /// The longest gaps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gaps {
     pub before: Duration,
     pub after: Duration,
+    /// When the one after the event began, counted from the event.
+    pub at: Duration,
 }
 
 /// What a round has come to.
 #[derive(Debug, Default)]
 pub struct Outcome {
+    /// Who reigned.
+    pub from: usize,
     pub acks: Gaps,
     pub starts: Gaps,
     pub told: Vec<u32>,
@@ -40,11 +43,14 @@ impl fmt::Display for Outcome {
         let ms = |time: Duration| time.as_millis();
         write!(
             f,
-            "gap {} ms{} (undisturbed {}), between starts {} ({}), {} acknowledged, {} failed",
+            "gap {} ms{} from {} on (undisturbed {}), between starts {} from {} on ({}), \
+             {} acknowledged, {} failed",
             ms(self.acks.after),
             if self.never { " and never served" } else { "" },
+            ms(self.acks.at),
             ms(self.acks.before),
             ms(self.starts.after),
+            ms(self.starts.at),
             ms(self.starts.before),
             self.told.len(),
             self.failed
@@ -53,15 +59,17 @@ impl fmt::Display for Outcome {
 }
 
 fn gaps(times: &[Duration], event: Duration, end: Duration) -> Gaps {
+    // When the longest one began, and how long it is.
     let longest = |from: Duration, to: Duration| {
         let inside = times.iter().copied().filter(|at| (from..=to).contains(at));
         let mut all: Vec<Duration> = [from].into_iter().chain(inside).chain([to]).collect();
         // Several threads have noted them.
         all.sort_unstable();
-        all.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        let pairs = all.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
+        pairs.max().unwrap_or_default()
     };
-    // The first second is the start of the loops.
-    Gaps { before: longest(Duration::from_secs(1), event), after: longest(event, end) }
+    let ((before, _), (after, at)) = (longest(START, event), longest(event, end));
+    Gaps { before, after, at: at.saturating_sub(event) }
 }
 
 #[derive(Default)]
@@ -83,16 +91,18 @@ pub fn play(lab: &mut Lab, kind: Kind, primary: usize, flags: &Flags) -> Outcome
         let ends = EndsIt(&stop);
         for client in 0..LOOPS {
             let (seen, stop, dir, conf) = (&seen, &stop, &dir, &conf);
-            scope.spawn(move || submit(client, dir, conf, began, seen, stop));
+            let held = client >= flags.running;
+            scope.spawn(move || submit((client, held), dir, conf, began, seen, stop));
         }
         let (seen, stop, dir) = (&seen, &stop, &dir);
         scope.spawn(move || watch(dir, began, seen, stop));
-        std::thread::sleep(CALM);
+        std::thread::sleep(START + flags.calm);
         event = began.elapsed();
         happen(lab, kind, primary);
         let count = || seen.lock().unwrap().acks.iter().filter(|at| **at > event).count();
         let until = Instant::now() + flags.cap;
-        std::thread::sleep(CALM);
+        let rest = (event + flags.calm).saturating_sub(began.elapsed());
+        std::thread::sleep(rest);
         // Answers that were on their way are not more than one a loop.
         while count() <= 3 * LOOPS && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
@@ -105,6 +115,7 @@ pub fn play(lab: &mut Lab, kind: Kind, primary: usize, flags: &Flags) -> Outcome
     lab.settle();
     let seen = seen.into_inner().unwrap();
     Outcome {
+        from: primary,
         acks: gaps(&seen.acks, event, end),
         starts: gaps(&seen.starts, event, end),
         told: seen.told,
@@ -127,7 +138,7 @@ fn happen(lab: &mut Lab, kind: Kind, primary: usize) {
 }
 
 fn submit(
-    client: usize,
+    (client, held): (usize, bool),
     dir: &Path,
     conf: &Path,
     began: Instant,
@@ -135,11 +146,12 @@ fn submit(
     stop: &AtomicBool,
 ) {
     let script = dir.join(format!("script{client}"));
-    std::fs::write(&script, "#!/bin/sh\necho >> ran.$SLURM_JOB_ID\n").unwrap();
+    std::fs::write(&script, "#!/bin/sh\necho >> started\n").unwrap();
     while !stop.load(Ordering::Acquire) {
         let output = std::process::Command::new("sbatch")
             .args(["--parsable", "-o", "/dev/null", "-D"])
             .arg(dir.join("out"))
+            .args(held.then_some("--hold"))
             .arg(&script)
             .env("SLURM_CONF", conf)
             .stdin(std::process::Stdio::null())
@@ -157,14 +169,16 @@ fn submit(
     }
 }
 
+/// Jobs that start append to a file: to see it grow costs the machine nothing.
 fn watch(dir: &Path, began: Instant, seen: &Mutex<Seen>, stop: &AtomicBool) {
-    let mut known = HashSet::new();
+    let len = || std::fs::metadata(dir.join("out/started")).map_or(0, |of| of.len());
+    let mut known = len();
     while !stop.load(Ordering::Acquire) {
-        let names = std::fs::read_dir(dir.join("out")).unwrap().flatten();
-        let fresh = names.filter(|entry| known.insert(entry.file_name())).count();
-        if fresh > 0 {
+        let now = len();
+        if now > known {
             seen.lock().unwrap().starts.push(began.elapsed());
         }
-        std::thread::sleep(Duration::from_millis(5));
+        known = now;
+        std::thread::sleep(Duration::from_millis(2));
     }
 }

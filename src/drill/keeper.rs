@@ -28,6 +28,8 @@ extern "C" fn pass_on(signal: libc::c_int) {
 pub fn split(root: &Path) -> Result<Option<u8>, End> {
     become_subreaper()?;
     let keeper = std::process::id();
+    // SAFETY: numbers alone. Whoever was started to ignore it is told of no child's end.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: there is one thread, and so nothing that the child could find locked.
     match unsafe { libc::fork() } {
         -1 => Err(End::unable(io::Error::last_os_error(), "ulimit -u, and free memory")),

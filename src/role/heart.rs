@@ -30,7 +30,14 @@ impl Heart {
     /// Those of the file system.
     pub fn start(reigning: &Reigning) -> io::Result<Heart> {
         let (disk, reign) = (Arc::clone(reigning.disk()), reigning.reign().clone());
-        let file = disk.open(&FileName::Beat(reign.epoch).to_string(), Access::Create)?;
+        let name = FileName::Beat(reign.epoch).to_string();
+        let file = match disk.open(&name, Access::Create) {
+            // A start before this one was cut short: nobody else writes under this name.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.open(&name, Access::Write)?
+            }
+            made => made?,
+        };
         let next = Beat {
             cluster: reign.cluster,
             epoch: reign.epoch,

@@ -319,6 +319,12 @@ impl Core {
         }
     }
 
+    /// Whom the reign is being handed to.
+    #[must_use]
+    pub fn heir(&self) -> Option<&str> {
+        self.heir.as_deref()
+    }
+
     /// Standbys that were connected to this controller while it reigned, and whether each could
     /// take over.
     #[must_use]

@@ -42,6 +42,9 @@ const REBASE: u64 = 64 << 20;
 /// Threads that verify a snapshot.
 const VERIFY_THREADS: usize = 2;
 
+/// How often a standby begins again, at most, while what it reads is being deleted.
+const BEGINNINGS: usize = 10;
+
 /// What a standby has come to know.
 #[derive(Debug)]
 pub enum News {
@@ -90,6 +93,23 @@ impl Standby {
     /// # Errors
     /// [`OpenError`]: no store, or nothing in it can be read.
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Standby, OpenError> {
+        let failed = |error| match error {
+            ReadError::Open(error) => error,
+            error => OpenError::io("log")(io::Error::other(error)),
+        };
+        let mut begun = 1;
+        loop {
+            let mut standby = Standby::at_base(Arc::clone(&disk))?;
+            match standby.catch_up() {
+                // A writer deletes as this reads. What is gone for good is so each time.
+                Err(error) if is_gone(&error) && begun < BEGINNINGS => begun += 1,
+                caught_up => return caught_up.map(|()| standby).map_err(failed),
+            }
+        }
+    }
+
+    /// At the newest snapshot.
+    fn at_base(disk: Arc<dyn Disk>) -> Result<Standby, OpenError> {
         let io = |what: &str| OpenError::io(what.to_owned());
         let names = names_of(disk.as_ref()).map_err(io("directory"))?;
         let directory = Directory::read(disk.as_ref()).map_err(io("directory"))?;
@@ -98,7 +118,7 @@ impl Standby {
         let seals = Seals::of(&directory);
         let (view, at) = base(disk.as_ref(), &directory, &seals);
         let vouched = control.watermark.max(at.lsn);
-        let mut standby = Standby {
+        Ok(Standby {
             disk,
             directory,
             names,
@@ -109,13 +129,12 @@ impl Standby {
             held: VecDeque::new(),
             vouched,
             log_bytes: 0,
-        };
-        let failed = |error| match error {
-            ReadError::Open(error) => error,
-            error => OpenError::io("log")(io::Error::other(error)),
-        };
-        while standby.poll().map_err(failed)?.is_some() {}
-        Ok(standby)
+        })
+    }
+
+    fn catch_up(&mut self) -> Result<(), ReadError> {
+        while !self.look()?.is_empty() {}
+        Ok(())
     }
 
     /// The confirmed state, as far as it is known here.

@@ -42,8 +42,8 @@ impl Drop for Process {
     }
 }
 
-/// Sets a flag when it goes, also where a test fails: threads that run until then would keep it from
-/// ever ending.
+/// Sets a flag when it goes, also where a test fails: threads that run until then would keep it
+/// from ever ending.
 pub struct EndsIt<'a>(pub &'a AtomicBool);
 
 impl Drop for EndsIt<'_> {

@@ -193,12 +193,18 @@ fn behind(before: &[String], command: Command) -> Command {
 impl Lab {
     /// Starts a controller, with what it says behind what it said before.
     pub fn start(&mut self, at: usize) {
+        self.start_with(at, &[]);
+    }
+
+    /// The same, with more on its command line.
+    pub fn start_with(&mut self, at: usize, more: &[&str]) {
         self.mark(at);
         let folder = self.dir.join(NAMES[at]);
         let mut log = std::fs::File::options();
         let log = log.append(true).create(true).open(folder.join("log")).unwrap();
         let mut command = Command::new(ours());
         command.args(["-D", "--host", NAMES[at], "-f"]).arg(folder.join("slurm.conf"));
+        command.args(more);
         let child = behind(&self.before, command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -19,6 +19,9 @@ const DEFAULT_CONF: &str = "/etc/slurm/slurm.conf";
 #[command(args_override_self = true)]
 #[allow(clippy::struct_excessive_bools, reason = "letters of a command line")]
 pub struct Args {
+    /// This program has started itself again, without a guard.
+    #[arg(long, hide = true)]
+    again: bool,
     /// Start without the jobs and what is known of nodes and partitions; a copy is kept.
     #[arg(short = 'c', overrides_with_all = ["partial", "full"])]
     clear: bool,
@@ -137,7 +140,7 @@ impl Args {
     /// What of the state is to be left out. A start after the first leaves nothing out.
     #[must_use]
     pub fn recover(&self) -> Recover {
-        if self.guarded.as_ref().is_some_and(|guard| guard.ends_with(":again")) {
+        if self.again || self.guarded.as_ref().is_some_and(|guard| guard.ends_with(":again")) {
             return Recover::default();
         }
         Recover { clear: self.clear, ignore: self.ignore, forget_partitions: self.partial }
@@ -169,6 +172,8 @@ mod tests {
         assert_eq!((first.guard(), first.recover().clear), (Pid::from_raw(17), true));
         let again = read("slurmctld -c --guarded=17:again").unwrap();
         assert_eq!((again.guard(), again.recover().clear), (Pid::from_raw(17), false));
+        let again = read("slurmctld -c -i -r --again --again").unwrap();
+        assert_eq!(again.recover(), Recover::default());
         let line = read("slurmctld -D -f a.conf -L l").unwrap();
         let line = line.line(&["slurmctld".into(), "-D".into()], Path::new("/x/a.conf"));
         assert_eq!(line[..4], ["slurmctld", "-D", "-f", "/x/a.conf"]);

@@ -133,7 +133,8 @@ fn again(why: &str) -> String {
     if let Some(name) = line.next() {
         command.arg0(name);
     }
-    format!("{why}; it cannot begin anew: {}", command.args(line).exec())
+    // What was to be left out at the start was left out then, or is another's state by now.
+    format!("{why}; it cannot begin anew: {}", command.args(line).arg("--again").exec())
 }
 
 async fn obey(pair: Arc<Pair>, mut signals: Signals) {

@@ -21,6 +21,9 @@ use tokio::task::spawn_blocking;
 /// Short: whoever comes meanwhile waits for a second.
 const HANDSHAKE: Duration = Duration::from_millis(1);
 
+/// So many at most are waiting: where new ones cannot be turned away, they might never end.
+const WAITING_MAX: usize = 4096;
+
 /// How long the last ones may wait for a descriptor.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -54,7 +57,7 @@ fn last(listener: Listener) -> Vec<(Stream, SocketAddr)> {
 
 /// Takes all connections that are made; whether these were all.
 fn drain(listener: &Listener, last: &mut Vec<(Stream, SocketAddr)>) -> bool {
-    loop {
+    for _ in 0..WAITING_MAX {
         match listener.accept() {
             Ok(came) => last.push(came),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -62,6 +65,7 @@ fn drain(listener: &Listener, last: &mut Vec<(Stream, SocketAddr)>) -> bool {
             Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
     }
+    true
 }
 
 /// Drops what begins a connection: a packet with SYN, and neither ACK, RST nor FIN.

@@ -36,6 +36,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How much longer than SlurmctldTimeout a takeover may take.
 const MARGIN: Duration = Duration::from_millis(500);
 
+/// How long a relayed frame is not answered where the reign that is meant has not begun. Less than
+/// a relay waits for that.
+const COMES: Duration = Duration::from_millis(500);
+
 /// Accepts connections until all ports are to be closed; then those that are there already.
 pub async fn accept(pair: Arc<Pair>, listener: TcpListener) {
     let _open = Counted::new(&pair.doors);
@@ -160,12 +164,26 @@ fn is_elsewhere(pair: &Pair) -> bool {
         && pair.reach.silence().is_some_and(waited)
 }
 
+/// Whether a reign has not begun, as far as is known here.
+fn is_to_come(stance: &Stance, epoch: u64) -> bool {
+    match stance {
+        Stance::Serves(_) => false,
+        Stance::Relays { epoch: of, .. } => *of < epoch,
+        Stance::Waits => true,
+    }
+}
+
 /// A frame that comes through a standby.
 async fn relayed(pair: &Arc<Pair>, mut stream: TcpStream, peer: SocketAddr) -> Result<(), Dropped> {
     let mut epoch = [0; 8];
     timeout(UNKNOWN_TIME, stream.read_exact(&mut epoch)).await??;
-    let entered = pair.enter();
-    let entered = entered.filter(|(service, _)| service.epoch() >= u64::from_be_bytes(epoch));
+    let epoch = u64::from_be_bytes(epoch);
+    if is_to_come(&pair.stance.borrow(), epoch) {
+        // Whoever hands over to this controller says so before it reigns.
+        let mut stances = pair.stance.subscribe();
+        let _ = timeout(COMES, stances.wait_for(|stance| !is_to_come(stance, epoch))).await;
+    }
+    let entered = pair.enter().filter(|(service, _)| service.epoch() >= epoch);
     stream.write_all(&[u8::from(entered.is_some())]).await?;
     let Some((service, _entered)) = entered else { return Ok(()) };
     match server::begin(&pair.auth, &mut stream).await? {
@@ -188,6 +206,14 @@ fn is_done_once(kind: u16) -> bool {
 mod tests {
     use super::*;
     use crate::slurm::wire::message::MESSAGES;
+
+    #[test]
+    fn a_reign_is_waited_for_until_a_later_one_is_known() {
+        assert!(is_to_come(&Stance::Waits, 7));
+        assert!(is_to_come(&Stance::Relays { at: 1, epoch: 6 }, 7));
+        assert!(!is_to_come(&Stance::Relays { at: 1, epoch: 7 }, 7));
+        assert!(!is_to_come(&Stance::Relays { at: 1, epoch: 8 }, 7));
+    }
 
     #[test]
     fn what_changes_something_is_served_again_only_if_the_state_recognizes_it() {

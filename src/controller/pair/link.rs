@@ -4,6 +4,7 @@
 //! Invariants: an end is told only after another try has shown that this reign does not answer any
 //! more; silence is none.
 
+use crate::controller::home::Recover;
 use crate::controller::pair::{Pair, Stance, lock, post};
 use crate::role::takeover::Event;
 use crate::slurm::wire::constants::peer;
@@ -153,6 +154,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
 /// The primary lives: requests go there.
 fn heard(pair: &Pair, at: usize, epoch: u64) {
     pair.reach.heard();
+    leave_nothing_out(pair, at);
     pair.happened(Event::Heard { epoch: crate::base::Epoch(epoch) });
     pair.stance.send_if_modified(|stance| match stance {
         Stance::Serves(_) => false,
@@ -162,4 +164,16 @@ fn heard(pair: &Pair, at: usize, epoch: u64) {
             true
         }
     });
+}
+
+/// What was to be left out at the start is the state of then: another one has gone on with it.
+fn leave_nothing_out(pair: &Pair, at: usize) {
+    let asked = std::mem::take(&mut *lock(&pair.leave_out));
+    if asked != Recover::default() {
+        let host = &pair.hosts[at].name;
+        tracing::warn!(
+            "{host} reigns, and goes on with the state: nothing of it is left out; next: for -c, \
+             -i or -r, stop every controller, and start one with it"
+        );
+    }
 }

@@ -91,7 +91,7 @@ pub struct Pair {
     pub timeout: Duration,
     /// How long a request is held while nobody reigns.
     pub hold: Duration,
-    /// What the first reign of this process leaves out.
+    /// What the first reign of this process leaves out, unless somebody else reigns before it.
     pub leave_out: Mutex<Recover>,
     /// What becomes of requests.
     pub stance: watch::Sender<Stance>,

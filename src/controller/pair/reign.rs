@@ -28,6 +28,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// the next reign itself. What it has done is known by what it reports there.
 const AGENTS_FAREWELL: Duration = Duration::from_millis(50);
 
+/// How long those may that the last requests led to.
+const AGENTS_LEAST: Duration = Duration::from_millis(10);
+
 /// A claim that won, and the store.
 pub struct Opened {
     reigning: Arc<Reigning>,
@@ -128,6 +131,7 @@ fn cold(
 pub struct Reign {
     service: Arc<Service>,
     agents: Option<agents::Running>,
+    starts: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -151,24 +155,23 @@ impl Reign {
         service.begin().await;
         let bell = service.board().bell().clone();
         let agents = Some(agents::start(&service, effects, bell.clone()));
-        let mut tasks = vec![
-            tokio::spawn(sched::run::run(Arc::clone(&service), bell)),
-            tokio::spawn(ends(Arc::clone(pair), Arc::clone(&service))),
-        ];
+        let starts = tokio::spawn(sched::run::run(Arc::clone(&service), bell));
+        let mut tasks = vec![tokio::spawn(ends(Arc::clone(pair), Arc::clone(&service)))];
         if pair.own.metrics.is_some() {
             let measures = metrics::measure(Arc::clone(&service), pair.dir.clone());
             tasks.push(tokio::spawn(measures));
         }
         pair.stance.send_replace(Stance::Serves(Arc::clone(&service)));
-        Ok(Reign { service, agents, tasks, stop })
+        Ok(Reign { service, agents, starts, tasks, stop })
     }
 
     /// Takes no more requests, finishes those that are under way, and says that it has.
     pub async fn close(mut self, pair: Arc<Pair>) {
         pair.stance.send_replace(Stance::Waits);
         let began = Instant::now();
-        let until = began + FAREWELL;
-        while pair.served.load(Ordering::Acquire) > 0 && Instant::now() < until {
+        // The next one starts jobs.
+        self.starts.abort();
+        while pair.served.load(Ordering::Acquire) > 0 && began.elapsed() < FAREWELL {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let requests = began.elapsed();
@@ -176,7 +179,9 @@ impl Reign {
             task.abort();
         }
         if let Some(agents) = self.agents.take() {
-            agents.finish_within(AGENTS_FAREWELL).await;
+            // While requests were waited for, messages went on.
+            let left = AGENTS_FAREWELL.saturating_sub(requests).max(AGENTS_LEAST);
+            agents.finish_within(left).await;
         }
         let messages = began.elapsed();
         let service = Arc::clone(&self.service);

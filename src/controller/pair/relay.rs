@@ -9,6 +9,8 @@
 //! | 8 | the epoch of the primary that is meant, big-endian |
 //! | 1, back | 1: it reigns in that epoch, or a later one; 0: it does not, and nothing was done |
 //!
+//! A reign that has not begun is waited for, half a second at most.
+//!
 //! Invariants: two controllers never relay a frame back and forth; what was not answered is known
 //! to be not done ([`Came::NotThere`]), or not known to be ([`Came::Unknown`]); frames that are
 //! kept cost [`KEPT_MAX`] together, all others one buffer each.
@@ -69,10 +71,29 @@ impl Frame {
         !self.gone
     }
 
-    /// Sends it on.
-    async fn send(&mut self, client: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
+    /// Sends it on, until somebody else reigns; whether the primary has all of it.
+    ///
+    /// # Errors
+    /// The client is gone.
+    async fn send(
+        &mut self,
+        client: &mut TcpStream,
+        to: &mut TcpStream,
+        deposed: impl Future<Output = ()>,
+    ) -> io::Result<bool> {
+        tokio::select! {
+            sent = self.send_all(client, to) => sent,
+            // One that is frozen takes no more than the kernel has room for.
+            () = deposed => Ok(false),
+        }
+    }
+
+    /// Loses nothing of the frame where it is dropped half-way.
+    async fn send_all(&mut self, client: &mut TcpStream, to: &mut TcpStream) -> io::Result<bool> {
         let len = u32::try_from(self.begun.len).expect("a frame's limit").to_be_bytes();
-        to.write_all(&[&len[..], &self.begun.bytes].concat()).await?;
+        if to.write_all(&[&len[..], &self.begun.bytes].concat()).await.is_err() {
+            return Ok(false);
+        }
         let mut left = self.begun.len - self.begun.bytes.len();
         let mut buffer = vec![0; left.min(64 << 10)];
         while left > 0 {
@@ -86,9 +107,11 @@ impl Frame {
                 None => self.gone = true,
             }
             left -= got;
-            to.write_all(&buffer[..got]).await?;
+            if to.write_all(&buffer[..got]).await.is_err() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -131,8 +154,8 @@ pub async fn relay(
         _ = &mut deposed => None,
     };
     let Some(mut primary) = reached else { return Ok(Came::NotThere) };
-    if frame.send(client, &mut primary).await.is_err() {
-        // Less than a whole frame: nothing was done, if nothing of it is gone.
+    if !frame.send(client, &mut primary, async { drop((&mut deposed).await) }).await? {
+        // It may be read all the same, if only its end is missing.
         return Ok(Came::Unknown);
     }
     let mut buffer = vec![0; 64 << 10];
@@ -160,4 +183,56 @@ pub async fn relay(
     // An end without a word: from one that lives it is the answer.
     let lives = reach(pair, at, epoch).await.is_some();
     Ok(if lives { Came::Done } else { Came::Unknown })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::net::TcpListener;
+
+    /// More than the kernel takes for a peer that does not read.
+    const LEN: usize = 24 << 20;
+
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (one, listener.accept().await.unwrap().0)
+    }
+
+    /// A frame from a client that goes on or not, to a primary that never reads; whether that one
+    /// is deposed as soon as it has some of it.
+    async fn sent(goes_on: bool, is_deposed: bool) -> io::Result<bool> {
+        let room = Arc::new(Semaphore::new(KEPT_MAX));
+        let mut frame = Frame::new(Begun { len: LEN, bytes: vec![1; 100] }, &room);
+        let ((mut client, mut here), (mut to, primary)) = (connection().await, connection().await);
+        let sends = tokio::spawn(async move {
+            // All of it, kept open; or the end, in the middle of it.
+            let some = if goes_on { LEN } else { 1000 };
+            let wrote = client.write_all(&vec![2; some]).await;
+            goes_on.then_some((wrote, client))
+        });
+        let deposed = async {
+            match is_deposed {
+                true => primary.readable().await.unwrap(),
+                false => pending().await,
+            }
+        };
+        let sent = frame.send(&mut here, &mut to, deposed).await;
+        assert!(frame.is_here());
+        drop(here);
+        drop(sends.await);
+        sent
+    }
+
+    #[test]
+    fn a_frozen_primary_that_is_deposed_is_sent_nothing_more_and_a_client_that_ends_is_an_error() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.unwrap().block_on(async {
+            assert!(!sent(true, true).await.unwrap());
+            let gone = sent(false, false).await.unwrap_err();
+            assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+        });
+    }
 }

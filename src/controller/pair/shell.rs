@@ -7,7 +7,7 @@ use crate::controller::pair::reign::{self, Opened, Reign};
 use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
 use crate::role::Register;
-use crate::role::takeover::{Conf as Facts, Core, Effect, Event};
+use crate::role::takeover::{Conf as Facts, Core, Effect, Event, Why};
 use crate::slurm::conf::Conf;
 use crate::slurm::wire::constants::peer;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 /// How long whoever waits at the port may take at the end: he gets his answer from the next one.
@@ -168,14 +168,17 @@ impl Shell {
         self.claimed_at = Instant::now();
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
         let (conf, opened) = (self.conf.clone(), Arc::clone(&self.opened));
-        spawn_blocking(move || {
+        let claims = spawn_blocking(move || {
             pair.claiming.store(true, Ordering::Release);
-            let event = match reign::claim(&pair, &register, &conf, (after, reason)) {
-                Ok(reign) => {
-                    let epoch = reign.epoch();
-                    *lock(&opened) = Some(reign);
-                    Event::Opened { epoch }
-                }
+            let reign = reign::claim(&pair, &register, &conf, (after, reason))?;
+            let epoch = reign.epoch();
+            *lock(&opened) = Some(reign);
+            Ok(epoch)
+        });
+        let pair = Arc::clone(&self.pair);
+        tokio::spawn(async move {
+            let event = match come_to(claims).await {
+                Ok(epoch) => Event::Opened { epoch },
                 Err((why, text)) => {
                     tracing::error!("no reign: {text}");
                     pair.claiming.store(false, Ordering::Release);
@@ -199,6 +202,10 @@ impl Shell {
     }
 
     fn close(&mut self) {
+        if self.core.heir().is_some() {
+            // Whoever comes from now on goes to the heir at once, and waits there.
+            self.pair.closing.send_replace(true);
+        }
         match self.reign.take() {
             Some(reign) => drop(tokio::spawn(reign.close(Arc::clone(&self.pair)))),
             None => self.pair.happened(Event::Closed),
@@ -208,8 +215,8 @@ impl Shell {
     fn offer(&mut self, to: String, epoch: Epoch) {
         self.heir = Some(to.clone());
         let pair = Arc::clone(&self.pair);
-        // Whoever comes from now on goes to the heir at once; those who wait here find it later.
-        pair.closing.send_replace(true);
+        // Those who wait here wait at the heir from now on.
+        self.relay_to(&to, Epoch(epoch.0 + 1));
         let way = lock(&pair.standbys).get(&to).cloned();
         let mut answers = pair.taken.subscribe();
         let offered =
@@ -230,12 +237,17 @@ impl Shell {
         }
     }
 
+    fn relay_to(&self, host: &str, epoch: Epoch) {
+        if let Some(at) = self.pair.place(host) {
+            self.pair.stance.send_replace(Stance::Relays { at, epoch: epoch.0 });
+        }
+    }
+
     /// The reign was ceded. Whoever waits here is passed on to the next one.
     async fn stand_by(&mut self, ends: bool) -> Option<Outcome> {
         let heir = self.heir.take();
-        if let Some(at) = heir.as_deref().and_then(|heir| self.pair.place(heir)) {
-            let epoch = self.core.own_epoch().0 + 1;
-            self.pair.stance.send_replace(Stance::Relays { at, epoch });
+        if let Some(heir) = &heir {
+            self.relay_to(heir, Epoch(self.core.own_epoch().0 + 1));
         }
         if ends {
             let off = self.conf.text("SlurmctldPrimaryOffProg").map(str::to_owned);
@@ -266,6 +278,12 @@ impl Shell {
     }
 }
 
+/// What a claim has come to. One that panicked has failed: the core would wait for its end for
+/// ever.
+async fn come_to<T>(claims: JoinHandle<Result<T, (Why, String)>>) -> Result<T, (Why, String)> {
+    claims.await.unwrap_or_else(|error| Err((Why::Failed, format!("the claim: {error}"))))
+}
+
 impl Pair {
     /// Whether what was offered is taken.
     fn tell_upstream(&self, taken: bool) {
@@ -273,5 +291,22 @@ impl Pair {
         if let Some(way) = &*lock(&self.upstream) {
             let _ = way.send(self.word(peer::TAKEN, offered, taken));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_panics_has_failed_and_is_waited_for_no_longer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let came = |claim: fn() -> Result<u8, (Why, String)>| {
+            runtime.block_on(async { come_to(spawn_blocking(claim)).await })
+        };
+        assert_eq!(came(|| Ok(7)), Ok(7));
+        assert_eq!(came(|| Err((Why::Lost, "b".into()))).unwrap_err().0, Why::Lost);
+        let (why, text) = came(|| panic!("on purpose")).unwrap_err();
+        assert!(why == Why::Failed && text.contains("on purpose"), "{text}");
     }
 }

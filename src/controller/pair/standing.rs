@@ -1,20 +1,28 @@
 //! How this controller stands: what `statectl status` and its like are told.
 //!
 //! Invariants: nothing here waits for the directory, so that a controller whose directory hangs
-//! says so; nothing is decided by it. Whoever may ping may ask.
+//! says so, nor long for files of configuration, which may hang with it; nothing is decided by it.
+//! Whoever may ping may ask.
 
+use crate::controller::pair::alike::Digests;
 use crate::controller::pair::{Pair, Stance, lock};
 use crate::role::takeover::{Core, Role};
-use crate::slurm::conf::Conf;
-use crate::slurm::conf::own;
 use crate::slurm::wire::Time;
 use crate::slurm::wire::constants::standing;
 use crate::slurm::wire::tables::{PeerStanding, Standing};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// How long files of configuration may take.
+const SOON: Duration = Duration::from_secs(1);
+
+/// One reads them at a time: where they hang, no other thread does.
+static ONE: Semaphore = Semaphore::const_new(1);
 
 /// What is known of this controller, noted down as it changes.
 #[derive(Debug)]
@@ -67,10 +75,15 @@ impl Known {
 
 /// How this controller stands now.
 pub async fn of(pair: &Arc<Pair>) -> Standing {
-    let path = pair.path.clone();
-    let digests = spawn_blocking(move || digests(&path)).await.unwrap_or_default();
+    let before = *lock(&pair.digests);
+    let Digests { conf, own } = digests(&pair.path, before).await;
     let mut told = now(pair);
-    (told.conf_digest, told.own_digest) = (digests.0.into(), digests.1.into());
+    if conf != 0 {
+        told.conf_digest = format!("{conf:08x}").as_str().into();
+    }
+    if own != 0 {
+        told.own_digest = format!("{own:016x}").as_str().into();
+    }
     told
 }
 
@@ -139,12 +152,46 @@ fn word(role: Role) -> u16 {
     }
 }
 
-/// Digests of slurm.conf, with what it includes, and of statedir.conf, as they are on disk now.
-fn digests(path: &Path) -> (String, String) {
-    let conf = Conf::load(path).map_or_else(|_| String::new(), |conf| format!("{:08x}", conf.hash));
-    let own = match std::fs::read(path.with_file_name(own::NAME)) {
-        Ok(bytes) => blake3::hash(&bytes).to_hex()[..16].to_owned(),
-        Err(_) => String::new(),
+/// Digests of the files as they are now. Where they are not there soon, as they were found last.
+async fn digests(path: &Path, before: Digests) -> Digests {
+    let path = path.to_owned();
+    let read = async {
+        let one = ONE.acquire().await.ok()?;
+        let reads = spawn_blocking(move || {
+            let _one = one;
+            Digests::read(&path)
+        });
+        reads.await.ok()
     };
-    (conf, own)
+    timeout(SOON, read).await.ok().flatten().unwrap_or(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Files of configuration often lie where the state does, and hang with it. Whoever asks again
+    /// and again would have taken all threads of the runtime.
+    #[test]
+    fn files_that_hang_hold_up_one_thread_and_nobody_who_asks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("slurm.conf");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let before = Digests { conf: 5, own: 7 };
+            for _ in 0..3 {
+                assert_eq!(digests(&path, before).await, before);
+            }
+            assert_eq!(spawn_blocking(|| 9).await.unwrap(), 9, "others have threads");
+            // Whoever reads finds nothing, and ends.
+            drop(std::fs::File::options().write(true).open(&path).unwrap());
+        });
+    }
 }

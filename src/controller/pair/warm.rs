@@ -128,12 +128,13 @@ pub fn run(pair: &Arc<Pair>) {
         }
         if lock(&pair.warm).is_none() {
             match Following::begin(&pair.dir) {
-                // It took too long: a reign needs no second copy.
-                Ok(_) if pair.claiming.load(Ordering::Acquire) => continue,
                 Ok(following) => {
                     let mut warm = lock(&pair.warm);
-                    pair.progress.is_at(Some(&following));
-                    *warm = Some(following);
+                    // It took too long: a reign needs no second copy. Who claims says so before it
+                    // looks for what was followed.
+                    if !pair.claiming.load(Ordering::Acquire) {
+                        *warm = Some(following);
+                    }
                 }
                 Err(why) => {
                     tracing::debug!("the state cannot be followed yet: {why}");

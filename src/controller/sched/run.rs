@@ -2,7 +2,9 @@
 //! `sched_interval` (60 s) anyway.
 //!
 //! Invariants: no request waits for a pass; however fast things change, passes take at most a tenth
-//! of the time, or have a second between them; what rings during a pass is not forgotten.
+//! of the time, or have a second between them, and in the first second after a start at most half
+//! of it: who has waited for a controller does not wait once more; what rings during a pass is not
+//! forgotten.
 
 use crate::controller::core::Command;
 use crate::controller::core::restored;
@@ -41,6 +43,7 @@ fn parameter(conf: &Conf, name: &str) -> Option<u64> {
 
 /// Runs passes until it is aborted.
 pub async fn run(service: Arc<Service>, bell: Bell) {
+    let started = Instant::now();
     loop {
         let begun = Instant::now();
         let Some((conf, found)) = one(&service).await else {
@@ -49,13 +52,19 @@ pub async fn run(service: Arc<Service>, bell: Bell) {
         let took = begun.elapsed();
         let interval = Duration::from_secs(parameter(&conf, "sched_interval").unwrap_or(60).max(1));
         let gap = Duration::from_micros(parameter(&conf, "sched_min_interval").unwrap_or(2));
-        sleep(gap.max((took * REST).min(REST_MAX))).await;
+        sleep(gap.max(rest(took, started.elapsed()))).await;
         let time = found.next.map_or(interval, |time| until(time).min(interval));
         tokio::select! {
             () = bell.rung() => {}
             () = sleep(time) => {}
         }
     }
+}
+
+/// How long nothing happens after a pass that `took` so long, by a scheduler that has run for
+/// `age`.
+fn rest(took: Duration, age: Duration) -> Duration {
+    (took * REST).min(REST_MAX).min(age)
 }
 
 /// How long it is to a time.
@@ -123,4 +132,18 @@ async fn in_order<F: Future<Output = Message> + Unpin>(mut commands: Vec<F>) -> 
     })
     .await;
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_take_a_tenth_of_the_time_and_half_of_it_just_after_a_start() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest(ms(20), ms(60_000)), ms(180));
+        assert_eq!(rest(ms(200), ms(60_000)), REST_MAX);
+        assert_eq!(rest(ms(100), ms(100)), ms(100), "the first one");
+        assert_eq!(rest(ms(100), ms(300)), ms(300));
+    }
 }
