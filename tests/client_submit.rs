@@ -13,6 +13,7 @@ mod programs;
 #[allow(dead_code, reason = "each test uses its part of the stage")]
 mod slurm;
 
+use cluster::limited;
 use lab::{Lab, masked, ours, words};
 use slurm::Stage;
 use slurm::answers::answer;
@@ -135,7 +136,7 @@ impl Pair {
             .env("TZ", "UTC")
             .current_dir(self.stage.path(""))
             .stdin(Stdio::null());
-        let output = slurm::limited::output(command);
+        let output = limited::output(command);
         let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
         let asked = self.server.take();
         let found = asked.into_iter().find_map(|asked| match asked.message {

@@ -33,7 +33,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-const CONF: &str = "MinJobAge=100000\nMaxJobCount=10000\n";
+/// So long that being stopped for an image is no silence.
+const CONF: &str = "SlurmctldTimeout=60\nMinJobAge=100000\nMaxJobCount=10000\n";
 
 /// A job that says when it begins, and when it has ended by itself.
 fn job(lab: &Lab, more: &[&str]) -> Told {
@@ -62,9 +63,10 @@ fn shown(lab: &Lab, id: u32) -> String {
     lab.run(&format!("scontrol show job {id}")).stdout
 }
 
-/// What the disk holds at an instant at which the controller is doing something.
-fn image(lab: &Lab, space: &Space, name: &str) {
-    let pids = [lab.guard(0), lab.serving(0).unwrap()];
+/// What the disk holds at an instant at which these controllers are doing something.
+fn image(lab: &Lab, space: &Space, hosts: usize, name: &str) {
+    let pids = (0..hosts).flat_map(|at| [lab.guard(at), lab.serving(at).unwrap()]);
+    let pids = pids.collect::<Vec<_>>();
     let all = |signal| {
         pids.iter().for_each(|pid| rustix::process::kill_process(*pid, signal).unwrap());
     };
@@ -73,16 +75,20 @@ fn image(lab: &Lab, space: &Space, name: &str) {
     all(Signal::CONT);
 }
 
-/// The controller is gone, and another one starts on that image.
-fn starts_on(lab: &mut Lab, space: &Space, name: &str) {
-    let serving = lab.serving(0).unwrap().as_raw_nonzero();
-    lab.kill(0);
-    // All of its threads: whoever is left has files there open.
-    let serving = serving.get().unsigned_abs();
-    lab.wait("it is gone", || cluster::is_gone(serving));
+/// The controllers are gone, and others start on that image.
+fn starts_on(lab: &mut Lab, space: &Space, hosts: usize, name: &str) {
+    let serving = (0..hosts).map(|at| lab.serving(at).unwrap().as_raw_nonzero());
+    let serving = serving.map(|pid| pid.get().unsigned_abs()).collect::<Vec<_>>();
+    (0..hosts).for_each(|at| lab.kill(at));
+    // All of their threads: whoever is left has files there open.
+    lab.wait("they are gone", || serving.iter().all(|pid| cluster::is_gone(*pid)));
     space.put(name);
     lab.start(0);
     lab.wait("it reigns", || lab.reigns(0));
+    for at in 1..hosts {
+        lab.start(at);
+        lab.until_ready(at);
+    }
 }
 
 /// All that was told is known, with its script.
@@ -99,29 +105,42 @@ fn all_known(lab: &Lab, told: &[Told]) {
     assert_eq!(lost, judge::Lost::default(), "{}", lab.logs());
 }
 
+/// Controllers on a disk of the test's own; `None`: it cannot be had here, which has been reported.
+fn on_a_disk(test: &str, hosts: usize) -> Option<(Lab, Space)> {
+    for program in ["unshare", "nsenter", "mkfs.ext4"] {
+        programs::find(program, test)?;
+    }
+    let mut space = None;
+    let lab = lab_of(test, CONF, Shape { hosts, ..PAIR }, |state| {
+        space = Space::mount(state);
+        space.as_ref().map_or_else(Vec::new, Space::before)
+    })?;
+    if space.is_none() {
+        programs::cannot(&format!("{test}: ext4 in a file cannot be mounted here"));
+    }
+    Some((lab, space?))
+}
+
+/// Each ends by itself, and has run once.
+fn until_all_end(lab: &Lab, ids: &[u32]) {
+    std::fs::write(lab.out().join("go"), "").unwrap();
+    for id in ids {
+        lab.wait(&format!("job {id} ends by itself"), || !lines(lab, "ended", *id).is_empty());
+        let (ran, ended) = (lines(lab, "ran", *id), lines(lab, "ended", *id));
+        assert!(ran.len() == 1 && ran == ended, "job {id}: {ran:?} {ended:?}\n{}", lab.logs());
+    }
+}
+
 #[test]
 fn regular_snapshots_instance_recovery_loses_nothing_and_an_old_one_harms_no_running_job() {
     let test = "regular_snapshots_instance_recovery_loses_nothing";
-    for program in ["unshare", "nsenter", "mkfs.ext4"] {
-        if programs::find(program, test).is_none() {
-            return;
-        }
-    }
-    let mut space = None;
-    let lab = lab_of(test, CONF, Shape { hosts: 1, ..PAIR }, |state| {
-        space = Space::mount(state);
-        space.as_ref().map_or_else(Vec::new, Space::before)
-    });
-    let Some(mut lab) = lab else { return };
-    let Some(space) = space else {
-        return programs::cannot(&format!("{test}: ext4 in a file cannot be mounted here"));
-    };
+    let Some((mut lab, space)) = on_a_disk(test, 1) else { return };
     // Runs since before the old image; waits in it, and runs since; and one that came later.
     let runs = job(&lab, &[]);
     until_runs(&lab, runs.id);
     let released = job(&lab, &["--hold"]);
     let begins = job(&lab, &["--begin=now+3"]);
-    image(&lab, &space, "old");
+    image(&lab, &space, 1, "old");
     assert!(lines(&lab, "ran", begins.id).is_empty(), "it waits in the image");
     let said = lab.run(&format!("scontrol release {}", released.id));
     assert_eq!(said.code, 0, "{said:?}");
@@ -157,7 +176,7 @@ fn regular_snapshots_instance_recovery_loses_nothing_and_an_old_one_harms_no_run
     let greatest = stream.iter().map(|job| job.id).max().unwrap();
     // Later ones are on no image: they were told after it.
     stream.truncate(before);
-    starts_on(&mut lab, &space, "now");
+    starts_on(&mut lab, &space, 1, "now");
     all_known(&lab, &told);
     all_known(&lab, &stream);
     agents::until_node(&lab.clients, "n1", "mixed");
@@ -171,7 +190,7 @@ fn regular_snapshots_instance_recovery_loses_nothing_and_an_old_one_harms_no_run
     }
 
     // And an old one: of some of this the state knows nothing, or not that it runs.
-    starts_on(&mut lab, &space, "old");
+    starts_on(&mut lab, &space, 1, "old");
     let later = told.pop().unwrap();
     all_known(&lab, &told);
     let kept =
@@ -184,16 +203,52 @@ fn regular_snapshots_instance_recovery_loses_nothing_and_an_old_one_harms_no_run
     }
     let next = job(&lab, &["--hold"]);
     assert!(next.id > greatest, "{} was given out before {greatest}", next.id);
-    std::fs::write(lab.out().join("go"), "").unwrap();
-    for id in running {
-        lab.wait(&format!("job {id} ends by itself"), || !lines(&lab, "ended", id).is_empty());
-        let (ran, ended) = (lines(&lab, "ran", id), lines(&lab, "ended", id));
-        assert!(ran.len() == 1 && ran == ended, "job {id}: {ran:?} {ended:?}\n{}", lab.logs());
-    }
+    until_all_end(&lab, &running);
     // The exit code of what the state knew is recorded.
     for job in &told {
         lab.wait(&format!("job {} is over", job.id), || {
             shown(&lab, job.id).contains("ExitCode=3:0")
         });
     }
+}
+
+#[test]
+fn a_pair_on_an_old_image_of_its_shared_directory_harms_no_running_job_nor_does_the_next_reign() {
+    let test = "a_pair_on_an_old_image_of_its_shared_directory_harms_no_running_job";
+    let Some((mut lab, space)) = on_a_disk(test, 2) else { return };
+    let runs = job(&lab, &[]);
+    until_runs(&lab, runs.id);
+    image(&lab, &space, 2, "old");
+    // A reign that the image knows nothing of, and a job of it.
+    lab.mark(0);
+    lab.ask_to_take_over(1);
+    lab.until_ready(0);
+    let later = job(&lab, &[]);
+    until_runs(&lab, later.id);
+    starts_on(&mut lab, &space, 2, "old");
+    let kept =
+        format!("job {} runs on node n1, and the state has not come so far: it is kept", later.id);
+    lab.wait("what it does not know is told", || lab.log(0).contains(&kept));
+    let known_to_run = |lab: &Lab| {
+        for id in [runs.id, later.id] {
+            lab.wait(&format!("job {id} is known to run"), || {
+                shown(lab, id).contains("JobState=RUNNING")
+            });
+        }
+    };
+    known_to_run(&lab);
+    let next = job(&lab, &["--hold"]);
+    assert!(next.id > later.id, "{} was given out before {}", next.id, later.id);
+    // The other one has followed all that, and goes on with it.
+    lab.mark(0);
+    lab.ask_to_take_over(1);
+    lab.until_ready(0);
+    assert!(lab.reigns(1) && !lab.reigns(0), "{}", lab.logs());
+    known_to_run(&lab);
+    let again = job(&lab, &["--hold"]);
+    assert!(again.id > next.id, "{} was given out before {}", again.id, next.id);
+    until_all_end(&lab, &[runs.id, later.id]);
+    lab.wait("its exit code is recorded", || shown(&lab, runs.id).contains("ExitCode=3:0"));
+    drop(lab);
+    drop(space);
 }

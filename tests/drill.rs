@@ -189,6 +189,18 @@ fn loss_and_repetition_are_counted_when_networks_are_cut() {
 }
 
 #[test]
+fn a_primary_whose_network_is_cut_is_followed_and_a_cut_between_the_two_changes_nothing() {
+    let stage = Stage::new();
+    let (code, said) = stage.run(&["--scenario", "cut,link", "--jobs", "30"]);
+    if code == 3 && said.contains("leave it out of --scenario") {
+        return programs::cannot("drill cut,link: not possible here");
+    }
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("drill passed: 60 acknowledged, 0 lost, 0 run twice"), "{said}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
 fn a_script_that_is_another_one_is_counted_as_lost() {
     let script = r#"
 for last; do :; done

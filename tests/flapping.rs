@@ -3,7 +3,7 @@
 //! Slurm's own sbatch and slurmd.
 //!
 //! `STATEDIR_FLAP_SECONDS` says for how long a link or a directory is gone.
-#![cfg(feature = "controller")]
+#![cfg(all(feature = "controller", feature = "cli"))]
 
 #[path = "controller/agents.rs"]
 #[allow(dead_code, reason = "each test uses its part")]
@@ -14,18 +14,33 @@ mod cluster;
 #[allow(dead_code, reason = "each test uses its part")]
 #[path = "failover/lab.rs"]
 mod lab;
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "caching/mount.rs"]
+mod mount;
 #[path = "programs/mod.rs"]
 mod programs;
 #[path = "failover/space.rs"]
 mod space;
 
+use cluster::Process;
 use lab::wire::Link;
 use lab::{Lab, NAMES, PAIR, Shape, lab, lab_of};
+use mount::mount;
 use space::{Frozen, Space};
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 const FAST: &str = "SlurmctldTimeout=1\nMinJobAge=100000\nMaxJobCount=1000000\n";
+
+/// Where the connection between the two is all that is left to show life.
+const CALM: &str = "SlurmctldTimeout=3\nMinJobAge=100000\nMaxJobCount=1000000\n";
 
 /// Three times SlurmctldTimeout, if nothing else is asked for.
 fn so_long() -> Duration {
@@ -50,6 +65,41 @@ fn has_run(lab: &Lab, id: u32) -> bool {
 fn a_job_runs(lab: &Lab) {
     let id = lab.sbatch(&script(lab)).unwrap_or_else(|said| panic!("{said}\n{}", lab.logs()));
     lab.wait(&format!("job {id} runs"), || has_run(lab, id));
+}
+
+/// `statectl status`, under way. As long as the directory hangs it may be kept from ending, even by
+/// SIGKILL: it must not go before that is over.
+struct Status {
+    lines: Receiver<String>,
+    _process: Process,
+}
+
+impl Status {
+    fn of(lab: &Lab, before: &[String], host: &str) -> Status {
+        let words = [env!("CARGO_BIN_EXE_statectl"), "status", "--host", host];
+        let mut words = before.iter().map(String::as_str).chain(words);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).env("SLURM_CONF", lab.clients.conf());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = Process(command.spawn().unwrap());
+        let stdout = BufReader::new(process.0.stdout.take().unwrap());
+        let (to, lines) = channel();
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if to.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Status { lines, _process: process }
+    }
+
+    /// Both controllers, the directory, and one line of what is wrong; fewer: no more came.
+    fn says(&self) -> Vec<String> {
+        let patience = Duration::from_secs(30);
+        (0..4).map_while(|_| self.lines.recv_timeout(patience).ok()).collect()
+    }
 }
 
 #[test]
@@ -178,7 +228,7 @@ fn shared_directory_is_a_dependency_while_it_hangs_reads_are_answered_and_no_rol
     }
     let mut space = None;
     // A client that is put off waits longer and longer: the job is submitted once.
-    let lab = lab_of(test, FAST, PAIR, |state| {
+    let lab = lab_of(test, CALM, PAIR, |state| {
         space = Space::mount(state);
         space.as_ref().map_or_else(Vec::new, Space::before)
     });
@@ -190,6 +240,7 @@ fn shared_directory_is_a_dependency_while_it_hangs_reads_are_answered_and_no_rol
     let reigns = || lab.logs().matches("primary in epoch ").count();
     let before = reigns();
     let path = script(&lab);
+    let mut asked = Vec::new();
     let frozen = Frozen::begin(&space.state);
     let ids = std::thread::scope(|scope| {
         // Whoever's save hangs may be told nothing, and says so; who is put off asks again.
@@ -205,7 +256,12 @@ fn shared_directory_is_a_dependency_while_it_hangs_reads_are_answered_and_no_rol
             if !put_off {
                 clients.push(one());
             }
-            put_off && hangs.elapsed() >= so_long()
+            put_off && hangs.elapsed() >= so_long().max(Duration::from_secs(4))
+        });
+        lab.wait("status says so", || {
+            asked.push(Status::of(&lab, &space.before(), "mgmt01"));
+            let said = asked.last().unwrap().says();
+            said.first().is_some_and(|line| line.starts_with("mgmt01 role:Primary disk:Refusing"))
         });
         assert_eq!((reigns(), lab.reigning()), (before, vec![0]), "{}", lab.logs());
         drop(frozen);
@@ -218,6 +274,71 @@ fn shared_directory_is_a_dependency_while_it_hangs_reads_are_answered_and_no_rol
     }
     a_job_runs(&lab);
     assert_eq!((reigns(), lab.reigning()), (before, vec![0]), "{}", lab.logs());
+    drop(asked);
     drop(lab);
     drop(space);
+}
+
+/// Whatever becomes of the test, it is answered again: a process that waits for it cannot even be
+/// killed.
+struct Hangs(Arc<AtomicBool>);
+
+impl Hangs {
+    fn begin(what: &Arc<AtomicBool>) -> Hangs {
+        what.store(true, Ordering::Release);
+        Hangs(Arc::clone(what))
+    }
+}
+
+impl Drop for Hangs {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[test]
+fn a_shared_directory_of_which_nothing_can_be_read_is_hung_in_status_and_no_role_changes() {
+    let test = "a_shared_directory_of_which_nothing_can_be_read_is_hung_in_status";
+    let mut mounted = None;
+    let lab = lab_of(test, CALM, PAIR, |state| {
+        let backing = state.with_file_name("server");
+        std::fs::rename(state, &backing).unwrap();
+        mounted = Some(mount(&backing, state));
+        if mounted.as_ref().is_some_and(Result::is_err) {
+            std::fs::create_dir(state).unwrap_or_default();
+            std::fs::set_permissions(state, Permissions::from_mode(0o700)).unwrap();
+        }
+        Vec::new()
+    });
+    let Some(lab) = lab else { return };
+    let Some(Ok(mounted)) = mounted else {
+        return programs::cannot(&format!("{test}: no file systems in user space here"));
+    };
+    a_job_runs(&lab);
+    let reigns = || lab.logs().matches("primary in epoch ").count();
+    let before = reigns();
+    let mut asked = Vec::new();
+    let hangs = Hangs::begin(&mounted.hangs);
+    lab.wait("status says that it hangs, at both", || {
+        asked.push(Status::of(&lab, &[], "mgmt01"));
+        let said = asked.last().unwrap().says();
+        let has = |at: usize, text: &str| said.get(at).is_some_and(|line| line.contains(text));
+        has(0, "mgmt01 role:Primary disk:Hung")
+            && has(1, "mgmt02 role:Standby peer-disk:Hung")
+            && has(2, "directory:Hung")
+            && has(3, "the directory does not answer; next: findmnt")
+    });
+    for _ in 0..3 {
+        let ping = lab.run("scontrol ping").stdout;
+        assert!(ping.contains("at mgmt01 is UP") && ping.contains("at mgmt02 is UP"), "{ping}");
+        let (jobs, nodes) = (lab.run("squeue -h"), lab.run("sinfo -h"));
+        assert!(jobs.code == 0 && nodes.code == 0, "{jobs:?} {nodes:?}");
+    }
+    assert_eq!((reigns(), lab.reigning()), (before, vec![0]), "{}", lab.logs());
+    drop(hangs);
+    a_job_runs(&lab);
+    assert_eq!((reigns(), lab.reigning()), (before, vec![0]), "{}", lab.logs());
+    drop(asked);
+    drop(lab);
+    drop(mounted);
 }

@@ -302,6 +302,42 @@ fn a_standby_that_was_frozen_begins_again_from_the_newest_snapshot() {
 }
 
 #[test]
+fn a_standby_begins_again_where_what_it_reads_is_gone_or_stale_and_says_any_other_error() {
+    let (disk, _a, _b, store) = reigning_pair();
+    let mut standby = Standby::open_on(shared(&disk)).unwrap();
+    let mut number = 0;
+    for fault in [Fault::Gone, Fault::Stale, Fault::Io] {
+        let mut again = 0;
+        // At every call of a look in turn.
+        for nth in 1.. {
+            number += 1;
+            save(&store, number).unwrap();
+            store.maintain().unwrap();
+            let (before, at) = (disk.calls(None), standby.lsn());
+            disk.fail(FaultPlan::nth(nth, fault));
+            let news = standby.poll();
+            let reached = disk.calls(None) - before >= nth;
+            disk.heal();
+            match news {
+                Ok(news) => again += usize::from(matches!(news, Some(News::Again))),
+                Err(error) => {
+                    assert_eq!((fault, standby.lsn()), (Fault::Io, at), "{nth}: {error}");
+                    again += 1;
+                }
+            }
+            hear(&mut standby);
+            let lsn = standby.lsn();
+            assert_eq!(lsn, Lsn(number), "call {nth}, {fault:?}: it gets on");
+            assert!(dump(&standby.view()).unwrap() == dump(&store.view()).unwrap());
+            if !reached {
+                break;
+            }
+        }
+        assert!(again > 0, "{fault:?}");
+    }
+}
+
+#[test]
 fn a_seal_that_nobody_has_confirmed_vouches_for_nothing() {
     let (disk, a, b, first) = reigning_pair();
     save(&first, 1).unwrap();

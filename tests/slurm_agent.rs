@@ -2,6 +2,9 @@
 //! its end and reports it, all through the codec.
 #![cfg(feature = "slurm")]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "controller/limited.rs"]
+mod limited;
 #[path = "controller/ports.rs"]
 mod ports;
 mod programs;

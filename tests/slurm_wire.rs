@@ -4,6 +4,9 @@
 //! `STATEDIR_RECORD=1` writes the fixtures anew.
 #![cfg(feature = "slurm")]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "controller/limited.rs"]
+mod limited;
 mod programs;
 #[allow(dead_code, reason = "each test uses its part of the stage")]
 mod slurm;

@@ -358,11 +358,13 @@ impl fmt::Debug for Standby {
 /// Whether what was being read has been deleted: by the writer, or, on a network file
 /// system, behind a name or a handle that this host still has.
 fn is_gone(error: &ReadError) -> bool {
+    let missing = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+    };
     match error {
         ReadError::Behind { .. } => true,
-        ReadError::Io(error) => {
-            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
-        }
+        ReadError::Io(error) => missing(error),
+        ReadError::Open(OpenError::Io { source, .. }) => missing(source),
         _ => false,
     }
 }

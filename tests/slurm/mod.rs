@@ -2,10 +2,9 @@
 //! place of the controller a server that answers from the codec and keeps what it was asked.
 
 pub mod answers;
-#[path = "../controller/limited.rs"]
-pub mod limited;
 pub mod server;
 
+use crate::limited;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 

@@ -70,6 +70,10 @@ pub enum Fault {
     Io,
     /// ENOSPC. Writes leave a beginning behind.
     Full,
+    /// ENOENT: somebody else has removed it.
+    Gone,
+    /// ESTALE: so has another host of a network file system.
+    Stale,
     /// EINTR, before anything happened. Absorbed by the retry loops: callers never see it.
     Interrupted,
     /// A read or write of less than was asked for. Absorbed as well; other calls succeed.
@@ -82,6 +86,8 @@ impl Fault {
         let errno = match self {
             Fault::Io => libc::EIO,
             Fault::Full => libc::ENOSPC,
+            Fault::Gone => libc::ENOENT,
+            Fault::Stale => libc::ESTALE,
             Fault::Interrupted => libc::EINTR,
             Fault::Short => return None,
         };
