@@ -217,6 +217,33 @@ fn a_controller_that_was_deposed_stays_in_quarantine_over_restarts_unless_the_ne
     assert!(lab.log(0).contains(why), "{}", lab.logs());
 }
 
+#[test]
+fn a_standby_that_meets_the_next_process_of_its_primary_follows_that_reign_and_acts_on_its_death() {
+    let test = "a_standby_that_meets_the_next_process_of_its_primary_follows_that_reign";
+    // So long that nothing below is done for silence.
+    let slow = FAST.replace("SlurmctldTimeout=2", "SlurmctldTimeout=30");
+    let Some(mut lab) = lab(test, &slow) else { return };
+    let (before, first) = (lab.epoch(), lab.serving(0));
+    // It sleeps while the primary's process dies and the guard's next one reigns, and wakes with a
+    // connection that has ended and a register that it has seen before.
+    let asleep = [lab.guard(1), lab.serving(1).unwrap()];
+    let all = |signal| {
+        asleep.iter().for_each(|pid| rustix::process::kill_process(*pid, signal).unwrap());
+    };
+    all(Signal::STOP);
+    lab.signal(0, Signal::KILL);
+    lab.wait("its next process reigns", || lab.serving(0) != first && lab.reigns(0));
+    assert_eq!(lab.epoch(), before + 1, "{}", lab.logs());
+    all(Signal::CONT);
+    let follows = format!("standby of mgmt01, epoch {}: ready to take over", before + 1);
+    lab.wait("it follows that reign", || lab.said_of_being_ready(1).contains(&follows));
+    lab.kill(0);
+    lab.wait("it reigns", || lab.reigns(1));
+    let claims = format!("claims the epoch after {}: the primary's connection ended", before + 1);
+    assert!(lab.log(1).contains(&claims), "{}", lab.logs());
+    assert!(lab.log(1).contains(" jobs were followed ("), "{}", lab.logs());
+}
+
 /// What a controller's `/metrics` says.
 fn scrape(port: u16) -> String {
     use std::io::{Read, Write};

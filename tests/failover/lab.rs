@@ -364,6 +364,13 @@ impl Lab {
         (0..self.running.len()).filter(|at| self.reigns(*at)).collect()
     }
 
+    /// What it said last of whether it could take over.
+    pub fn said_of_being_ready(&self, at: usize) -> String {
+        let log = self.log(at);
+        let last = log.lines().rev().find(|line| line.contains("ready to take over"));
+        last.unwrap_or_default().to_owned()
+    }
+
     /// Waits until both controllers have ended, each with exit code 0.
     pub fn until_both_end(&mut self) {
         let mut running = self.running.iter_mut().map(|of| of.take().unwrap()).collect::<Vec<_>>();

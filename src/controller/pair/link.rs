@@ -2,7 +2,8 @@
 //! ends.
 //!
 //! Invariants: an end is told only after another try has shown that this reign does not answer any
-//! more; silence is none.
+//! more; silence is none. What counts is the reign that was heard: a connection to a controller
+//! that began anew may lead to a later one than the register was last seen to name.
 
 use crate::controller::home::Recover;
 use crate::controller::pair::{Pair, Stance, lock, post};
@@ -30,14 +31,14 @@ enum Came {
     Nothing,
     /// It answers that it does not reign.
     Abdicated,
-    /// It reigned, and then the connection ended.
-    Lost,
+    /// It reigned in that epoch, and then the connection ended.
+    Lost(u64),
 }
 
 /// Keeps a connection to whoever reigns, until the task is aborted.
 pub async fn run(pair: Arc<Pair>) {
-    // The epoch that was heard on a connection that has ended since.
-    let mut lost = 0;
+    // The controller and the epoch that were heard on a connection that has ended since.
+    let mut lost = (usize::MAX, 0);
     loop {
         let target = pair.sight.borrow().as_ref().and_then(|sight| {
             let host = sight.reign.primary.clone()?;
@@ -48,10 +49,10 @@ pub async fn run(pair: Arc<Pair>) {
             sleep(PAUSE).await;
             continue;
         };
-        let was_heard = lost == epoch;
+        let was_heard = lost.0 == at && lost.1 >= epoch;
         match one(&pair, at, epoch, was_heard).await {
-            Came::Lost => {
-                lost = epoch;
+            Came::Lost(heard) => {
+                lost = (at, heard);
                 continue;
             }
             Came::Refused | Came::Abdicated if was_heard => {
@@ -80,32 +81,33 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
     };
     let _ = stream.set_nodelay(true);
     let (from, mut to) = stream.into_split();
-    let watches = |pair: &Pair| pair.word(peer::WATCHES, epoch, pair.is_ready());
-    if post::say(pair, &mut to, watches(pair)).await.is_err() {
+    let watches = |pair: &Pair, epoch| pair.word(peer::WATCHES, epoch, pair.is_ready());
+    if post::say(pair, &mut to, watches(pair, epoch)).await.is_err() {
         return Came::Nothing;
     }
     let mut words = post::hear_all(Arc::clone(pair), from);
     let first = timeout(patience.max(PROOF), words.recv()).await;
-    match first {
+    let word = match first {
         Ok(Some(word)) if word.what == peer::REIGNS && word.epoch == 0 => return Came::Abdicated,
-        Ok(Some(word)) if word.what == peer::REIGNS && word.epoch >= epoch => {
-            pair.compare(&pair.hosts[at].name, &word);
-            heard(pair, at, word.epoch);
-        }
+        Ok(Some(word)) if word.what == peer::REIGNS && word.epoch >= epoch => word,
         _ => return Came::Nothing,
-    }
+    };
+    // Before it is told that the primary lives: whoever hears that may ask it for the reign.
     let (way, mut wanted) = mpsc::unbounded_channel();
     *lock(&pair.upstream) = Some(way);
+    pair.compare(&pair.hosts[at].name, &word);
+    heard(pair, at, word.epoch);
+    let mut epoch = word.epoch;
     let mut beats = tokio::time::interval(pair.pulse());
     let mut told = None;
     loop {
         let ready = pair.is_ready();
         let claims = pair.claiming.load(Ordering::Acquire);
-        if !claims && told.replace(ready) != Some(ready) {
+        if !claims && told.replace((ready, epoch)) != Some((ready, epoch)) {
             let (host, able) = (&pair.hosts[at].name, if ready { "" } else { "not " });
             let (lsn, _) = pair.progress.lsns();
             tracing::info!("standby of {host}, epoch {epoch}: {able}ready to take over, at {lsn}");
-            if post::say(pair, &mut to, watches(pair)).await.is_err() {
+            if post::say(pair, &mut to, watches(pair, epoch)).await.is_err() {
                 break;
             }
         }
@@ -114,6 +116,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
                 Some(word) if word.what == peer::REIGNS && word.epoch > 0 => {
                     pair.compare(&pair.hosts[at].name, &word);
                     heard(pair, at, word.epoch);
+                    epoch = epoch.max(word.epoch);
                     continue;
                 }
                 Some(word) => {
@@ -134,7 +137,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
                 None => break,
             },
             Some(word) = wanted.recv() => word,
-            _ = beats.tick() => watches(pair),
+            _ = beats.tick() => watches(pair, epoch),
         };
         if post::say(pair, &mut to, word).await.is_err() {
             break;
@@ -148,7 +151,7 @@ async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
         }
         relays
     });
-    Came::Lost
+    Came::Lost(epoch)
 }
 
 /// The primary lives: requests go there.
