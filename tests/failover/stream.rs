@@ -5,6 +5,8 @@ use crate::judge::{self, Told};
 use crate::lab::{Lab, NAMES};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -58,10 +60,10 @@ pub enum Moment {
 
 use Moment::{Any, Launch, Rotation, Snapshot};
 
-/// The moments of the kinds, in turn; snapshots cost as much again as all that there is, and come
-/// in the first turn only.
+/// The moments of the kinds, in turn. A snapshot comes when as much again is logged as there is: in
+/// the first turn, while that is little; later it would be gigabytes.
 const MOMENTS: [[Moment; 6]; 4] =
-    [[Any; 6], [Launch; 6], [Rotation; 6], [Snapshot, Rotation, Snapshot, Launch, Any, Snapshot]];
+    [[Snapshot, Rotation, Snapshot, Launch, Any, Snapshot], [Any; 6], [Launch; 6], [Rotation; 6]];
 
 /// One failover: what happens, when, and to whom.
 #[derive(Clone, Copy, Debug)]
@@ -73,15 +75,16 @@ pub struct Failover {
 
 /// Each kind in each round, in both directions in turn.
 pub fn plan(rounds: usize) -> Vec<Failover> {
-    // A quick machine has gigabytes in its log by the time that a snapshot is written.
-    let snapshots = std::env::var_os("STATEDIR_FAILOVER_SNAPSHOTS").is_some();
     let round = |round: usize| {
         KINDS.iter().enumerate().map(move |(at, kind)| {
             let moment = match MOMENTS[round % MOMENTS.len()][at] {
-                Snapshot if round >= MOMENTS.len() || !snapshots => Rotation,
+                Snapshot if round > 0 => Rotation,
                 moment => moment,
             };
-            Failover { kind: *kind, moment, primary: (round + at) % 2 }
+            // Who was deposed for its silence keeps still for a while, unless it reigns again first:
+            // the one that was frozen is killed next.
+            let turn = round + at + usize::from(*kind == Kind::KillAll);
+            Failover { kind: *kind, moment, primary: turn % 2 }
         })
     };
     (0..rounds).flat_map(round).collect()
@@ -159,7 +162,7 @@ fn script(number: usize, moment: Moment) -> String {
     let bytes = match moment {
         Any | Launch => 0,
         Rotation => 60_000,
-        Snapshot => 400_000,
+        Snapshot => 200_000,
     };
     let mut state = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let weight = (0..bytes).map(|_| {
@@ -170,6 +173,16 @@ fn script(number: usize, moment: Moment) -> String {
     });
     let weight: String = weight.collect();
     format!("#!/bin/sh\n# {number}\necho $$ >> ran.$SLURM_JOB_ID\nexit 0\n# {weight}\n")
+}
+
+/// Whether somebody has begun to write that snapshot, and has not done so: what is at its beginning
+/// is written last.
+fn is_being_written(path: &Path) -> bool {
+    let mut first = [1; 512];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    // It may be too short for that yet.
+    let short = matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof);
+    short || read.is_ok() && first == [0; 512]
 }
 
 /// Waits for the moment.
@@ -188,7 +201,8 @@ fn until(lab: &Lab, moment: Moment) {
     };
     let before = names();
     for _ in 0..MOMENT_TRIES {
-        if names().difference(&before).next().is_some() {
+        let come = |name: &String| moment != Snapshot || is_being_written(&dir.join(name));
+        if names().difference(&before).any(come) {
             return;
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -209,6 +223,11 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
             scope.spawn(move || {
                 let path = beside.dir.join(format!("script{client}"));
                 while !stop.load(Ordering::Acquire) {
+                    // An agent may take its time until it launches something: it gets no more
+                    // to do meanwhile than it must.
+                    if moment == Launch && seen.lock().unwrap().told.len() > 100 {
+                        std::thread::sleep(Duration::from_millis(200));
+                    }
                     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
                     let script = script(number, moment);
                     std::fs::write(&path, &script).unwrap();
@@ -227,9 +246,9 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
         }
         let count = || seen.lock().unwrap().told.len();
         lab.wait("the stream flows", || count() >= 20);
-        until(lab, moment);
         let served = lab.serving(primary);
         lab.mark(primary);
+        until(lab, moment);
         happened = began.elapsed();
         happen(lab, primary, kind);
         let after = count();
