@@ -13,7 +13,7 @@ use statedir::format::{FileName, Reason};
 use statedir::role::{Check, ClaimError, Heart, Register, RegisterError};
 use statedir::store::{News, OpenError, Poison, Promoted, Refusal, SaveError, Saved, Standby};
 use statedir::store::{orphaned_on, orphans_on, share_on};
-use statedir::{Reader, Store};
+use statedir::{Batch, Options, Reader, Store};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,6 +273,45 @@ fn a_follower_drops_what_a_deposed_primary_wrote_behind_the_seal() {
     assert_eq!(save(&third, 8).unwrap(), Lsn(6));
     third.maintain().unwrap();
     assert_eq!(follow(), Some((6, 3)));
+}
+
+/// With as much log as makes it look for a newer snapshot, and none there, it does not read the old
+/// one again at each look: the whole state, thousands of times.
+#[test]
+fn a_standby_far_behind_the_snapshot_reads_no_snapshot_at_each_look_and_the_next_one_once() {
+    let (disk, a, _b, store) = reigning_pair();
+    drop(store);
+    let reigning = Arc::new(a.claim(Reason::Start).unwrap());
+    let size = 64 << 20;
+    let options = Options { segment_min: size, segment_max: size, ..tiny(&disk) };
+    let options = Options { snapshot_min_bytes: u64::MAX, ..options };
+    let store = Store::open_on(shared(&disk), options, reigning).unwrap();
+    let big = |number: u8| {
+        let mut batch = Batch::new();
+        batch.put("jobs", &[number % 4], &vec![number; 1 << 20]).unwrap();
+        store.save(batch).unwrap();
+    };
+    (0..4).for_each(big);
+    store.checkpoint().unwrap();
+    (4..8).for_each(big);
+    store.maintain().unwrap();
+    let mut standby = Standby::open_on(shared(&disk)).unwrap();
+    let idle = |standby: &mut Standby| {
+        let before = disk.calls(Some(Call::Read));
+        assert!(standby.poll().unwrap().is_none());
+        disk.calls(Some(Call::Read)) - before
+    };
+    let few = idle(&mut standby);
+    (8..80).for_each(big);
+    store.maintain().unwrap();
+    hear(&mut standby);
+    assert_eq!(standby.lsn(), store.view().lsn());
+    assert_eq!(idle(&mut standby), few, "72 MiB over the snapshot");
+    store.checkpoint().unwrap();
+    let with_the_next = idle(&mut standby);
+    assert!(with_the_next > few, "the next one is the base");
+    assert_eq!(idle(&mut standby), few);
+    assert_eq!(dump(&standby.view()).unwrap(), dump(&store.view()).unwrap());
 }
 
 #[test]

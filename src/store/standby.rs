@@ -7,7 +7,8 @@
 //! - what is held back is read anew when another epoch has begun, from the end of what is
 //!   confirmed, which no seal ever cuts;
 //! - the memory for what changed since the snapshot is bounded as the writer's is: a newer snapshot
-//!   becomes the base.
+//!   becomes the base;
+//! - a snapshot is read when it may become the base, and once: never at each look.
 
 use crate::base::{Authority, Lsn};
 use crate::disk::Disk;
@@ -85,6 +86,8 @@ pub struct Standby {
     vouched: Lsn,
     /// Bytes of log in the view, over its snapshot.
     log_bytes: u64,
+    /// The newest snapshot that was looked at for a base.
+    tried: Lsn,
 }
 
 impl Standby {
@@ -118,6 +121,7 @@ impl Standby {
         let seals = Seals::of(&directory);
         let (view, at) = base(disk.as_ref(), &directory, &seals);
         let vouched = control.watermark.max(at.lsn);
+        let tried = at.lsn;
         Ok(Standby {
             disk,
             directory,
@@ -129,11 +133,14 @@ impl Standby {
             held: VecDeque::new(),
             vouched,
             log_bytes: 0,
+            tried,
         })
     }
 
+    /// Up to what is confirmed now: while somebody writes all the time, there is always more.
     fn catch_up(&mut self) -> Result<(), ReadError> {
-        while !self.look()?.is_empty() {}
+        let confirmed = recovery::published(self.disk.as_ref())?;
+        while !self.look()?.is_empty() && self.at.lsn < confirmed {}
         Ok(())
     }
 
@@ -299,6 +306,12 @@ impl Standby {
     /// that cannot be had, everything stays as it is.
     fn rebase(&mut self) {
         let own = self.view.base.as_ref().map_or(Lsn::ZERO, |base| base.header().lsn);
+        let newest = snapshots(&self.directory, &self.seals).map(|header| header.lsn).max();
+        let Some(newest) = newest.filter(|lsn| *lsn > self.tried.max(own) && *lsn <= self.at.lsn)
+        else {
+            return;
+        };
+        self.tried = newest;
         let (mut view, from) = base(self.disk.as_ref(), &self.directory, &self.seals);
         if from.lsn <= own || from.lsn > self.at.lsn {
             return;
