@@ -81,8 +81,8 @@ pub fn plan(rounds: usize) -> Vec<Failover> {
                 Snapshot if round > 0 => Rotation,
                 moment => moment,
             };
-            // Who was deposed for its silence keeps still for a while, unless it reigns again first:
-            // the one that was frozen is killed next.
+            // Who was deposed for its silence keeps still for a while, unless it reigns again
+            // first: the one that was frozen is killed next.
             let turn = round + at + usize::from(*kind == Kind::KillAll);
             Failover { kind: *kind, moment, primary: turn % 2 }
         })
