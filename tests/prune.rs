@@ -10,6 +10,7 @@ use common::{fake_disk, shared, tiny};
 use statedir::base::{Epoch, Local, Lsn, Nanos};
 use statedir::disk::fake::{Crash, Crashes, FakeDisk, Image};
 use statedir::disk::{Access, Disk, Site};
+use statedir::format::FileName;
 use statedir::store::directory::Directory;
 use statedir::store::tags::{self, TagError};
 use statedir::store::{At, Level, ReadError, thin, verify_on};
@@ -35,6 +36,31 @@ fn lived_in() -> (Image, Model) {
         }
     }
     store.close().unwrap();
+    (disk.image(), model)
+}
+
+/// The same of six writers that were killed as they wrote a group: each has left a torn tail,
+/// behind which the next one has sealed its epoch.
+fn killed_in() -> (Image, Model) {
+    let disk = fake_disk(512);
+    Store::create_on(&disk).unwrap();
+    let mut model = Model::new();
+    for life in 0..6 {
+        let store = Store::open_on(shared(&disk), tiny(&disk), Arc::new(Local)).unwrap();
+        assert_eq!(store.report().torn_tail.is_some(), life > 0);
+        for number in life * 3 + 1..=life * 3 + 3 {
+            let changes = changes(number, 3000);
+            model.push(&changes);
+            assert_eq!(store.save(batch(&changes)).unwrap(), Lsn(number));
+            if number % 4 == 0 {
+                store.checkpoint().unwrap();
+            }
+        }
+        drop(store);
+        let end = Reader::open_on(shared(&disk)).unwrap().end();
+        let name = FileName::Segment(end.segment).to_string();
+        disk.open(&name, Access::Write).unwrap().write_at(&[0xa5; 700], end.offset).unwrap();
+    }
     (disk.image(), model)
 }
 
@@ -200,28 +226,24 @@ fn prune(disk: &dyn Disk, keep: &[usize]) -> Result<usize, ReadError> {
 
 #[test]
 fn prune_costs_only_history_wherever_it_is_cut_short() {
-    let (image, model) = lived_in();
-    for keep in [&[][..], &[0], &[1], &[2], &[1, 2]] {
+    let lives = [lived_in(), killed_in()];
+    let keeps = [&[][..], &[0], &[1], &[2], &[1, 2]];
+    for ((image, model), keep) in lives.iter().flat_map(|life| keeps.map(|keep| (life, keep))) {
         let act = |disk: &FakeDisk| {
             let gone = prune(disk, keep).unwrap();
             disk.mark(gone as u64);
         };
         let left: Vec<_> = (0..4).filter(|at| keep.contains(at) || *at == 3).collect();
-        let all = snapshots(&FakeDisk::from_image(&image));
-        let states = power_cuts(&image, act, |crash| {
+        let all = snapshots(&FakeDisk::from_image(image));
+        let states = power_cuts(image, act, |crash| {
             let disk = FakeDisk::from_image(&crash.image);
             let found = snapshots(&disk);
             assert!(left.iter().all(|at| found.contains(&all[*at])), "what is kept stays");
             assert!(crash.acknowledged.is_none() || found.len() == left.len());
-            unharmed(&disk, &model);
+            unharmed(&disk, model);
         });
-        let steps = kills(
-            &image,
-            |disk| drop(prune(disk.as_ref(), keep)),
-            |disk| {
-                unharmed(disk, &model);
-            },
-        );
+        let act = |disk: Arc<dyn Disk>| drop(prune(disk.as_ref(), keep));
+        let steps = kills(image, act, |disk| unharmed(disk, model));
         println!("keeping {keep:?}: {states} states, {steps} steps");
         assert!(states > 5 && steps > 2, "keeping {keep:?}: {states} states, {steps} steps");
     }
@@ -229,7 +251,12 @@ fn prune_costs_only_history_wherever_it_is_cut_short() {
 
 #[test]
 fn compact_costs_only_history_wherever_it_is_cut_short() {
-    let (image, model) = lived_in();
+    for (image, model) in [lived_in(), killed_in()] {
+        compact_is_cut_short(&image, &model);
+    }
+}
+
+fn compact_is_cut_short(image: &Image, model: &Model) {
     let compact = |disk: Arc<dyn Disk>, clock: &FakeDisk| {
         let options = tiny(clock).without_history();
         let Ok(store) = Store::open_on(disk, options, Arc::new(Local)) else { return };
@@ -237,15 +264,15 @@ fn compact_costs_only_history_wherever_it_is_cut_short() {
             drop(store.close());
         }
     };
-    let disk = FakeDisk::from_image(&image);
+    let disk = FakeDisk::from_image(image);
     let states = power_cuts(
-        &image,
+        image,
         |disk| compact(shared(disk), disk),
         |crash| {
-            unharmed(&FakeDisk::from_image(&crash.image), &model);
+            unharmed(&FakeDisk::from_image(&crash.image), model);
         },
     );
-    let steps = kills(&image, |process| compact(process, &disk), |disk| unharmed(disk, &model));
+    let steps = kills(image, |process| compact(process, &disk), |disk| unharmed(disk, model));
     println!("compact: {states} states, {steps} steps");
     assert!(states > 100 && steps > 10, "{states} states, {steps} steps");
 }

@@ -2,8 +2,10 @@
 
 use crate::base::{Lsn, Nanos};
 use crate::disk::Disk;
+use crate::format::FileName;
 use crate::store::directory::Directory;
 use crate::store::error::{Found, OpenError, ReadError};
+use crate::store::lineage::Era;
 use crate::store::recovery::{Target, Writer, recover};
 use crate::store::state::View;
 use crate::store::walk::Seals;
@@ -83,13 +85,19 @@ pub(crate) fn at(disk: &dyn Disk, at: At, writer: Writer) -> Result<View, ReadEr
 }
 
 /// A deletion that was cut short may have left older files, but not the ones that lead on from
-/// them: that is no damage, the history begins behind the gap.
+/// them: that is no damage, the history begins behind the gap. Where it took the start of the next
+/// epoch, and the seal in it, nobody can tell a torn tail that the next epoch had left behind from
+/// damage: either way nothing leads on from there.
 fn below_a_gap(directory: &Directory, at: At, error: OpenError) -> ReadError {
     let OpenError::Corruption(damage) = &error else { return error.into() };
-    if !matches!(damage.found, Found::Missing | Found::Nothing) {
+    let seals = Seals::of(directory);
+    let unsealed = match FileName::parse(&damage.file) {
+        Some(FileName::Segment(id)) => seals.era(id.epoch) == Era::Older,
+        _ => false,
+    };
+    if !unsealed && !matches!(damage.found, Found::Missing | Found::Nothing) {
         return error.into();
     }
-    let seals = Seals::of(directory);
     let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
     let on_history = sound.filter(|header| seals.accepts(header));
     let lsns: Vec<(Lsn, Nanos)> = on_history.map(|header| (header.lsn, header.time)).collect();
