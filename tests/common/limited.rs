@@ -74,8 +74,12 @@ fn text_of(mut file: std::fs::File) -> Vec<u8> {
     bytes
 }
 
-/// Runs a program to its end: how it ended, and what it said.
+/// Runs a program to its end, with nothing to read: how it ended, and what it said.
 pub fn output(command: &mut Command) -> Output {
+    run(command.stdin(Stdio::null()))
+}
+
+fn run(command: &mut Command) -> Output {
     let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -93,5 +97,5 @@ pub fn output_of(command: &mut Command, stdin: &[u8]) -> Output {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(stdin).unwrap();
     file.rewind().unwrap();
-    output(command.stdin(Stdio::from(file)))
+    run(command.stdin(Stdio::from(file)))
 }
