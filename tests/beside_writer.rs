@@ -3,11 +3,12 @@
 //!
 //! `STATEDIR_VERIFY_RUNS` sets how often is looked.
 
-#[allow(dead_code, reason = "each test uses its part")]
-#[path = "common/limited.rs"]
-mod limited;
+#[allow(dead_code, reason = "every test binary uses a part of it")]
+mod common;
 
-use limited::until;
+use common::frozen::Frozen;
+use common::limited::until;
+use common::{fake_disk, shared, tiny};
 use statedir::base::{Local, Lsn};
 use statedir::store::{Level, Verified, verify};
 use statedir::{Batch, Options, Reader, Store};
@@ -191,4 +192,34 @@ fn verification_beside_a_writer_gives_no_false_alarm() {
     assert!(count(&progress.rotations) >= runs / 300, "too few rotations");
     assert!(count(&progress.deleted) >= runs / 300, "too few deletions");
     assert_eq!(sound(&verify(&path, Level::Full).unwrap()).0, count(&progress.submitted));
+}
+
+/// On a busy machine a reader was once five times in a row slower than a writer that retains
+/// nothing, and took that for damage.
+#[test]
+fn a_reader_that_a_writer_is_faster_than_many_times_in_a_row_tells_no_damage() {
+    const CALLS: u64 = 300;
+    let disk = fake_disk(512);
+    Store::create_on(&disk).unwrap();
+    let options = tiny(&disk).without_history();
+    let store = Arc::new(Store::open_on(shared(&disk), options, Arc::new(Local)).unwrap());
+    let steps = Arc::new(AtomicU64::new(0));
+    let step = |store: &Store, steps: &AtomicU64| {
+        let number = steps.fetch_add(1, Ordering::Relaxed) + 1;
+        store.save(batch(number)).unwrap();
+        store.checkpoint().unwrap();
+        store.maintain().unwrap();
+        store.prune().unwrap();
+    };
+    step(&store, &steps);
+    // Before each of so many calls of the reader, what it may have listed goes.
+    let mut seen = shared(&disk);
+    for call in 1..=CALLS {
+        let (store, steps) = (Arc::clone(&store), Arc::clone(&steps));
+        seen = Arc::new(Frozen::new(seen, call, move || step(&store, &steps)));
+    }
+    let reader = Reader::open_on(seen).unwrap();
+    let all = CALLS + 1;
+    assert_eq!(steps.load(Ordering::Relaxed), all, "it has read on until nothing went");
+    assert_eq!(reader.view().lsn(), Lsn(all));
 }

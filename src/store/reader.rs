@@ -18,9 +18,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How often a directory that changes under the reader's eyes is read anew before what was found
-/// is believed.
-const TRIES: usize = 5;
+/// How often a directory that somebody writes, and in which no file has come or gone meanwhile, is
+/// read anew before what was found is believed.
+const TRIES: usize = 4;
+
+/// How often it is read at all. A writer that retains nothing may delete what a reader has listed,
+/// and on a busy machine several times in a row: that is no damage. So often in a row it is not.
+const LOOKS_MAX: usize = 100;
 
 /// What reading segments has shown.
 pub(crate) type ProofsOf = BTreeMap<SegmentId, Arc<Proofs>>;
@@ -163,9 +167,9 @@ fn look(
     wanted: Wanted,
     proofs: &ProofsOf,
 ) -> Result<(Recovered, bool), OpenError> {
-    let mut tries = 0;
+    let (mut looks, mut tries, mut listed) = (0, 0, None);
     loop {
-        tries += 1;
+        looks += 1;
         let before = writer_lives(disk);
         let writer = if before { Writer::Lives(Lsn::ZERO) } else { Writer::None };
         let outcome = Directory::read(disk).map_err(OpenError::io("directory"));
@@ -184,8 +188,18 @@ fn look(
             Err(OpenError::NotAStore) => true,
             Err(_) => !moved,
         };
-        if settled || tries == TRIES {
+        let now = if settled { None } else { names_in(disk) };
+        tries += usize::from(now.is_none() || now == listed);
+        listed = now;
+        if settled || tries == TRIES || looks == LOOKS_MAX {
             return outcome.map(|recovered| (recovered, before));
         }
     }
+}
+
+/// What is there, in order. `None`: that cannot be said.
+fn names_in(disk: &dyn Disk) -> Option<Vec<String>> {
+    let mut names: Vec<String> = disk.list().ok()?.into_iter().map(|entry| entry.name).collect();
+    names.sort_unstable();
+    Some(names)
 }
