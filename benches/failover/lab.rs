@@ -6,15 +6,16 @@ use crate::agents::{Slurmd, node_lines, ports_in_a_row};
 use crate::cluster::{Controller, Munged, Process, until};
 use crate::{Flags, Kind};
 use rustix::process::{Pid, Signal, kill_process};
+use statedir::client::desc;
 use statedir::slurm::auth::munge::{Info, Munge};
 use statedir::slurm::auth::{Auth, To};
+use statedir::slurm::conf::Conf;
 use statedir::slurm::link::{Times, call};
-use statedir::slurm::wire::constants::select;
 use statedir::slurm::wire::tables::JobDesc;
-use statedir::slurm::wire::{Message, SelectJob, Time, Unset};
+use statedir::slurm::wire::{Message, Time};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,7 @@ impl Lab {
         std::fs::create_dir_all(&flags.dir).unwrap();
         let base = std::fs::canonicalize(&flags.dir).unwrap();
         let temporary = tempfile::tempdir_in(base).unwrap();
-        let open = |path: &std::path::Path| {
+        let open = |path: &Path| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         };
         open(temporary.path());
@@ -304,8 +305,7 @@ impl Lab {
 
     /// Submits so many jobs that wait, as sbatch --hold would.
     pub fn fill(&self, count: usize) {
-        let desc = waits();
-        let message = Message::Submit(Box::new(desc));
+        let message = Message::Submit(Box::new(waits(&self.site.conf())));
         let primary = self.primary();
         std::thread::scope(|scope| {
             for client in 0..16 {
@@ -328,9 +328,8 @@ impl Lab {
     }
 }
 
-/// A job that waits, as `sbatch --hold` describes it. What is not said is marked as Slurm's clients
-/// do: its slurmctld does not bear another mark, or none.
-fn waits() -> JobDesc {
+/// A job that waits, as `sbatch --hold` describes it: root's.
+fn waits(conf: &Path) -> JobDesc {
     JobDesc {
         name: "waits".into(),
         script: "#!/bin/sh\nexit 0\n".into(),
@@ -339,48 +338,11 @@ fn waits() -> JobDesc {
         work_dir: "/tmp".into(),
         std_out: "/dev/null".into(),
         priority: 0,
+        user_id: 0,
+        group_id: 0,
         min_nodes: 1,
         min_cpus: 1,
         num_tasks: 1,
-        select_jobinfo: SelectJob(select::CONS_TRES),
-        site_factor: u32::UNSET,
-        contiguous: u16::UNSET,
-        core_spec: u16::UNSET,
-        task_dist: u32::UNSET,
-        kill_on_node_fail: u16::UNSET,
-        job_id: u32::UNSET,
-        alloc_sid: u32::UNSET,
-        pn_min_cpus: u16::UNSET,
-        pn_min_memory: u64::UNSET,
-        pn_min_tmp_disk: u32::UNSET,
-        cpu_freq_min: u32::UNSET,
-        cpu_freq_max: u32::UNSET,
-        cpu_freq_gov: u32::UNSET,
-        nice: u32::UNSET,
-        overcommit: u8::UNSET,
-        reboot: u16::UNSET,
-        requeue: u16::UNSET,
-        shared: u16::UNSET,
-        cpus_per_task: u16::UNSET,
-        ntasks_per_node: u16::UNSET,
-        ntasks_per_socket: u16::UNSET,
-        ntasks_per_core: u16::UNSET,
-        ntasks_per_tres: u16::UNSET,
-        plane_size: u16::UNSET,
-        cpu_bind_type: u16::UNSET,
-        mem_bind_type: u16::UNSET,
-        time_limit: u32::UNSET,
-        time_min: u32::UNSET,
-        max_cpus: u32::UNSET,
-        max_nodes: u32::UNSET,
-        sockets_per_node: u16::UNSET,
-        cores_per_socket: u16::UNSET,
-        threads_per_core: u16::UNSET,
-        mail_type: u16::UNSET,
-        req_switch: u32::UNSET,
-        wait4switch: u32::UNSET,
-        wait_all_nodes: u16::UNSET,
-        delay_boot: u32::UNSET,
-        ..JobDesc::default()
+        ..desc::blank(&Conf::load(conf).unwrap())
     }
 }

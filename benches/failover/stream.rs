@@ -1,11 +1,12 @@
 //! Loops of sbatch, and the gaps between what they are told.
 
-use crate::cluster::EndsIt;
+use crate::cluster::{EndsIt, limited};
 use crate::lab::{Lab, Side};
 use crate::{Flags, Kind};
 use rustix::process::Signal;
 use std::fmt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -148,15 +149,11 @@ fn submit(
     let script = dir.join(format!("script{client}"));
     std::fs::write(&script, "#!/bin/sh\necho >> started\n").unwrap();
     while !stop.load(Ordering::Acquire) {
-        let output = std::process::Command::new("sbatch")
-            .args(["--parsable", "-o", "/dev/null", "-D"])
-            .arg(dir.join("out"))
-            .args(held.then_some("--hold"))
-            .arg(&script)
-            .env("SLURM_CONF", conf)
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap();
+        let mut sbatch = Command::new("sbatch");
+        sbatch.args(["--parsable", "-o", "/dev/null", "-D"]).arg(dir.join("out"));
+        sbatch.args(held.then_some("--hold")).arg(&script).env("SLURM_CONF", conf);
+        sbatch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let output = limited::spawn(&mut sbatch).wait_with_output().unwrap();
         let id = String::from_utf8_lossy(&output.stdout).trim().parse();
         let (now, mut seen) = (began.elapsed(), seen.lock().unwrap());
         match id {

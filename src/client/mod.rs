@@ -11,7 +11,7 @@
 
 pub mod cluster;
 mod columns;
-mod desc;
+pub mod desc;
 mod errors;
 mod getopt;
 mod job;
