@@ -5,7 +5,8 @@
 //! durable and a random choice of what is not, at any moment of the last step.
 //!
 //! `PROPTEST_CASES` sets the number of cases, `PROPTEST_RNG_SEED` the seed, which a failure prints
-//! with the shortest steps that still fail. No failure file is written: a case that once failed
+//! with the shortest steps that still fail. Without it the seed is always the same, so that a run is
+//! one that can be repeated; `tools/soak model` takes new ones. No failure file is written: a case that once failed
 //! becomes a test by name.
 
 #[allow(dead_code, reason = "every test binary uses a part of it")]
@@ -17,11 +18,13 @@ mod steps;
 
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use stage::Stage;
-use statedir::base::Nanos;
 use steps::{Drawn, Manner, Step};
 
 /// Cases in a default run.
 const CASES: u32 = 15_000;
+
+/// Where it begins in a default run.
+const SEED: u64 = 20_261_126;
 
 fn play(manner: Manner, steps: &[Step]) {
     let mut stage = Stage::new(manner);
@@ -34,7 +37,7 @@ fn play(manner: Manner, steps: &[Step]) {
 #[test]
 fn store_equals_a_map_whatever_is_done_to_it() {
     let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed = asked("PROPTEST_RNG_SEED").unwrap_or(Nanos::now().0);
+    let seed = asked("PROPTEST_RNG_SEED").unwrap_or(SEED);
     let cases = asked("PROPTEST_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
     println!("repeat: PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases} cargo test --test model");
     let mut runner = TestRunner::new(Config {

@@ -5,6 +5,7 @@ pub mod frail;
 pub mod frozen;
 pub mod held;
 pub mod model;
+pub mod past;
 pub mod random;
 
 use statedir::Options;
