@@ -111,8 +111,8 @@ fn below_a_gap(
     })
 }
 
-/// The first time after `time` of which the state is known. Of a snapshot's own time it is not where
-/// the log behind it is gone: another save may have been made at that time.
+/// The first time after `time` of which the state is known. Of a snapshot's own time it is not
+/// where the log behind it is gone: another save may have been made at that time.
 fn begins_again(
     disk: &dyn Disk,
     directory: &Directory,
