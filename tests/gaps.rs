@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Choices of what is gone, for each store.
-const CHOICES: u64 = 24;
+const CHOICES: u64 = 12;
 
 /// The files that the newest state does not need.
 fn superseded(disk: &FakeDisk) -> Vec<String> {

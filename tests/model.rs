@@ -6,8 +6,8 @@
 //!
 //! `PROPTEST_CASES` sets the number of cases, `PROPTEST_RNG_SEED` the seed, which a failure prints
 //! with the shortest steps that still fail. Without it the seed is always the same, so that each run
-//! is the same; `tools/soak model` takes new ones. No failure file is written: a case that once failed
-//! becomes a test by name.
+//! is the same; `tools/soak model` takes new ones. No failure file is written: a case that once
+//! failed becomes a test by name.
 
 #[allow(dead_code, reason = "every test binary uses a part of it")]
 mod common;
