@@ -3,6 +3,11 @@
 //!
 //! `STATEDIR_VERIFY_RUNS` sets how often is looked.
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "common/limited.rs"]
+mod limited;
+
+use limited::until;
 use statedir::base::{Local, Lsn};
 use statedir::store::{Level, Verified, verify};
 use statedir::{Batch, Options, Reader, Store};
@@ -10,7 +15,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Runs without the environment variable.
 const RUNS: u64 = 30_000;
@@ -151,15 +155,16 @@ fn verification_beside_a_writer_gives_no_false_alarm() {
     Store::create(&path, &options()).unwrap();
     let progress = Progress::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writer = scope.spawn(|| {
             while !progress.over.load(Ordering::Acquire) {
                 live(&path, &progress);
             }
         });
         let _over = Over(&progress);
-        while progress.snapshots.load(Ordering::Relaxed) == 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until("a snapshot is there", || {
+            assert!(!writer.is_finished(), "it writes until it is told");
+            progress.snapshots.load(Ordering::Relaxed) > 0
+        });
         let lookers: Vec<_> = (0..LOOKERS)
             .map(|looker| {
                 let (path, progress) = (&path, &progress);

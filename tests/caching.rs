@@ -3,12 +3,16 @@
 //! follower gets on.
 #![cfg(feature = "cli")]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "common/limited.rs"]
+mod limited;
 #[path = "caching/mount.rs"]
 mod mount;
 #[allow(dead_code, reason = "each test uses its part")]
 #[path = "programs/mod.rs"]
 mod programs;
 
+use limited::until;
 use mount::{Mounted, mount};
 use statedir::base::Lsn;
 use statedir::disk::{Disk, Real};
@@ -22,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A directory, and two hosts' mounts of it.
 struct Lab {
@@ -90,15 +94,6 @@ impl Lab {
     }
 }
 
-/// Others' doings are seen late here, never never.
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !ready() {
-        assert!(began.elapsed() < Duration::from_secs(180), "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn save(store: &Store, number: u64) -> bool {
     let mut batch = Batch::new();
     batch.put("jobs", number.to_string().as_bytes(), &[7; 3000]).unwrap();
@@ -112,7 +107,7 @@ fn names_are_stale_here_and_fs_probe_chooses_the_mark() {
     let (one, two) = (&lab.mounts[0].dir, &lab.mounts[1].dir);
     let mut command = Command::new(env!("CARGO_BIN_EXE_statectl"));
     command.args(["fs-probe", "--rounds", "6", "--peer"]).arg(two).arg(one);
-    let output = command.output().unwrap();
+    let output = limited::output(&mut command);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}{:?}", output.stderr);
     let line = |verdict: &str, name: &str| {
@@ -252,7 +247,7 @@ fn a_directory_that_hangs_is_said_by_status_which_does_not_hang() {
     lab.mounts[1].hangs.store(true, Ordering::Release);
     let mut command = Command::new(env!("CARGO_BIN_EXE_statectl"));
     command.args(["status", "--host", "b"]).env("SLURM_CONF", &conf).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = limited::spawn(&mut command);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let said: Vec<String> = lines.by_ref().take(6).map(Result::unwrap).collect();
     // Its thread that waits for the directory may keep the process until the server is back.

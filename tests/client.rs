@@ -190,7 +190,7 @@ fn what_is_installed_is_whole_and_its_example_is_a_configuration() {
     if let Some(scontrol) = programs::find("scontrol", "the example slurm.conf") {
         let mut command = std::process::Command::new(scontrol);
         command.args(["show", "hostnames", "n[1-2]"]).env("SLURM_CONF", &example);
-        let output = command.output().unwrap();
+        let output = cluster::limited::output(&mut command);
         assert_eq!(output.stdout, b"n1\nn2\n", "{output:?}");
     }
     let built = std::path::Path::new(env!("CARGO_BIN_EXE_sinfo")).parent().unwrap();
@@ -200,7 +200,7 @@ fn what_is_installed_is_whole_and_its_example_is_a_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let mut install = std::process::Command::new(top.join("tools/install"));
     let install = install.args(["--clients", "--prefix", "/usr", "--from"]).arg(built);
-    let output = install.arg("--destdir").arg(dir.path()).output().unwrap();
+    let output = cluster::limited::output(install.arg("--destdir").arg(dir.path()));
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.lines().count() > 10, "{said}");

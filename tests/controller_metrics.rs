@@ -15,7 +15,7 @@ mod keyed;
 #[path = "durable/own.rs"]
 mod own;
 
-use cluster::{Controller, EndsIt, free_port, until};
+use cluster::{Controller, EndsIt, free_port, limited, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -166,7 +166,7 @@ fn top_tells_how_long_the_saves_of_an_interval_took() {
         top.args(["--metrics", &port.to_string()]);
         top
     };
-    let mut looks = top(port, "1000").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut looks = limited::spawn(top(port, "1000").stdout(std::process::Stdio::piped()));
     let lines = std::io::BufRead::lines(std::io::BufReader::new(looks.stdout.take().unwrap()));
     let mut told = None;
     for line in lines.take(200) {
@@ -184,7 +184,7 @@ fn top_tells_how_long_the_saves_of_an_interval_took() {
     assert!(p50 > 0.0 && p50 <= p99, "{p50} {p99}");
     assert!(flush50.unwrap() > 0.0 && flush50 <= flush99);
     assert_eq!(ours.stop(), Some(0));
-    let nobody = top(free_port(), "1").output().unwrap();
+    let nobody = limited::output(&mut top(free_port(), "1"));
     assert_eq!(nobody.status.code(), Some(8), "{nobody:?}");
 }
 

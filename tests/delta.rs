@@ -5,6 +5,7 @@ mod common;
 mod programs;
 
 use common::fake_disk;
+use common::limited;
 use common::random::Random;
 use statedir::disk::fake::FakeDisk;
 use statedir::disk::{Access, Disk, Real};
@@ -165,7 +166,7 @@ fn a_sum_reads_back_in_one_spelling_only() {
 }
 
 fn rdiff(program: &Path, dir: &Path, args: &[&str]) {
-    let output = Command::new(program).args(args).current_dir(dir).output().unwrap();
+    let output = limited::output(Command::new(program).args(args).current_dir(dir));
     assert!(output.status.success(), "rdiff {args:?}: {output:?}");
 }
 

@@ -6,23 +6,20 @@
 #![cfg(all(feature = "drill", feature = "cli"))]
 
 #[allow(dead_code, reason = "each test uses its part")]
-#[path = "controller/limited.rs"]
+#[path = "common/limited.rs"]
 mod limited;
 #[allow(dead_code, reason = "nothing of another package is needed")]
 #[path = "programs/mod.rs"]
 mod programs;
 
+use limited::until;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 const DRILL: &str = env!("CARGO_BIN_EXE_statedir-drill");
-
-/// How often something is looked for, every 20 ms. Nothing is measured by it.
-const TRIES: usize = 6_000;
 
 /// A folder for directories of drills, and one of programs.
 struct Stage {
@@ -243,43 +240,36 @@ exec "$real" "$@"
     sabotage("sbatch", script, "made twice: 1 ", "0 lost, 1 run twice");
 }
 
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    for _ in 0..TRIES {
-        if ready() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("never: {what}");
-}
-
 fn signal(child: &Child, number: i32) {
     let pid = rustix::process::Pid::from_child(child);
     let signal = rustix::process::Signal::from_named_raw(number).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-/// A drill in the middle of its stream.
-fn running(stage: &Stage) -> Child {
-    let child = stage.command(&["--jobs", "2000"]).process_group(0).spawn().unwrap();
+/// A drill in the middle of its stream, and what it says.
+fn running(stage: &Stage) -> (Child, PathBuf) {
+    let said = stage.dir.path().join("said");
+    let mut command = stage.command(&["--jobs", "2000"]);
+    command.stdout(fs::File::create(&said).unwrap()).stderr(Stdio::null());
+    let child = command.process_group(0).spawn().unwrap();
     let runs = || {
         let drill = fs::read_dir(stage.tmp()).unwrap().flatten().next()?;
         fs::read_dir(drill.path().join("pair/out/1")).ok()?.flatten().nth(20)
     };
     until("jobs run", || runs().is_some());
     assert!(stage.left().len() > 3, "the cluster is seen");
-    child
+    (child, said)
 }
 
 #[test]
 fn a_signal_in_the_stream_ends_it_with_everything_that_it_started() {
     for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         let stage = Stage::new();
-        let child = running(&stage);
+        let (mut child, said) = running(&stage);
         signal(&child, number);
-        let ended = child.wait_with_output().unwrap();
-        let said = String::from_utf8(ended.stdout).unwrap();
-        assert_eq!(ended.status.code(), Some(128 + number), "{said}");
+        let ended = limited::ended(&mut child, &"a drill that is told to end");
+        let said = fs::read_to_string(said).unwrap();
+        assert_eq!(ended.code(), Some(128 + number), "{said}");
         assert!(said.contains("interrupted"), "{said}");
         assert!(stage.is_empty());
         assert_eq!(stage.left(), Vec::<String>::new());
@@ -295,19 +285,19 @@ fn sigkill_of_the_drill_ends_everything_that_it_started_too() {
     // Who is known to the caller; all of his group, as a shell kills its job.
     for sign in [1, -1] {
         let stage = Stage::new();
-        let mut child = running(&stage);
+        let (mut child, _) = running(&stage);
         kill(sign * i32::try_from(child.id()).unwrap());
         child.wait().unwrap();
         nothing_stays(&stage);
     }
     // The process that does the work.
     let stage = Stage::new();
-    let child = running(&stage);
+    let (mut child, said) = running(&stage);
     let below = format!("/proc/{0}/task/{0}/children", child.id());
     kill(fs::read_to_string(below).unwrap().trim().parse().unwrap());
-    let ended = child.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(3));
-    let said = String::from_utf8(ended.stdout).unwrap();
+    let ended = limited::ended(&mut child, &"a drill without its work");
+    assert_eq!(ended.code(), Some(3));
+    let said = fs::read_to_string(said).unwrap();
     assert!(said.contains("killed by signal 9; everything it had started is gone"), "{said}");
     assert!(stage.is_empty());
     assert_eq!(stage.left(), Vec::<String>::new());

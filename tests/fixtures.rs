@@ -14,6 +14,7 @@ mod common;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::limited;
 use common::model::{Change, Model, State, batch, dump};
 use statedir::base::{Epoch, Local, Lsn};
 use statedir::format::Op;
@@ -118,7 +119,7 @@ fn v1_holds_what_it_held() {
     let statectl = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_statectl"));
         command.env_remove("STATECTL_DIR").arg("-C").arg(&copy).args(args);
-        let output = command.output().expect("statectl runs");
+        let output = limited::output(&mut command);
         assert!(output.status.success(), "{args:?} {output:?}");
         output
     };

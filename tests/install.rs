@@ -6,7 +6,7 @@
 #![cfg(all(feature = "agent", feature = "cli", feature = "client", feature = "controller"))]
 
 #[allow(dead_code, reason = "each test uses its part")]
-#[path = "controller/limited.rs"]
+#[path = "common/limited.rs"]
 mod limited;
 #[path = "programs/mod.rs"]
 mod programs;
@@ -21,15 +21,10 @@ fn installed(dir: &Path) -> PathBuf {
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = Path::new(env!("CARGO_BIN_EXE_slurmctld")).parent().unwrap();
-    let output = Command::new(top.join("tools/install"))
-        .args(["--clients", "--prefix"])
-        .arg(dir.join("usr"))
-        .arg("--sysconfdir")
-        .arg(dir.join("etc"))
-        .arg("--from")
-        .arg(built)
-        .output()
-        .unwrap();
+    let mut command = Command::new(top.join("tools/install"));
+    command.args(["--clients", "--prefix"]).arg(dir.join("usr"));
+    command.arg("--sysconfdir").arg(dir.join("etc")).arg("--from").arg(built);
+    let output = limited::output(&mut command);
     assert!(output.status.success(), "{output:?}");
     dir.join("usr")
 }
@@ -130,11 +125,8 @@ fn units_are_units() {
     // Not one of the programs that may be required: containers have none.
     let Some(verify) = verify.into_iter().find(|path| path.is_file()) else { return };
     for name in ["slurmctld.service", "slurmd.service"] {
-        let ran = Command::new(&verify)
-            .args(["verify", "--man=no"])
-            .arg(units.join(name))
-            .output()
-            .unwrap();
+        let mut command = Command::new(&verify);
+        let ran = limited::output(command.args(["verify", "--man=no"]).arg(units.join(name)));
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         // It may have something to say of units of the host.
         let ours: Vec<&str> = said.lines().filter(|line| line.contains(name)).collect();
@@ -154,7 +146,7 @@ fn offered(usr: &Path, words: &[&str]) -> Vec<String> {
         quoted.join(" "),
         words.len() - 1
     );
-    let ran = Command::new("bash").args(["-c", &line]).env("PATH", path).output().unwrap();
+    let ran = limited::output(Command::new("bash").args(["-c", &line]).env("PATH", path));
     assert!(ran.stderr.is_empty(), "{ran:?}");
     String::from_utf8(ran.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
 }

@@ -64,3 +64,19 @@ fn tickets_that_share_a_flush_need_no_thread() {
     let manner = Manner { large_unit: false, history: true, roomy: false, prewrite: true };
     play(manner, &[Step::Submit(vec![save(1), save(2), save(3)]), Step::Save(save(4))]);
 }
+
+/// A group that reached over the end of its segment by no more than the bytes that had been added
+/// there for copiers was read whole after a crash that had taken its new length, and the store was
+/// refused as cut.
+#[test]
+fn a_group_of_which_a_crash_took_only_padding_is_there() {
+    let manner = Manner { large_unit: false, history: false, roomy: false, prewrite: false };
+    let save = |changes| Step::Save(changes);
+    let change = Drawn { table: "jobs-old".into(), key: vec![0], value: Some((4000, 0)) };
+    for part in (0..=255).step_by(8) {
+        for survivors in 0..40 {
+            let crash = Step::Crash(part, survivors);
+            play(manner, &[Step::Maintain, save(vec![]), save(vec![change.clone()]), crash]);
+        }
+    }
+}

@@ -97,8 +97,8 @@ fn status_of_a_pair_is_three_lines_and_says_what_is_wrong_and_takeover_what_it_d
     let text = std::fs::read_to_string(lab.clients.conf()).unwrap();
     std::fs::write(&wrong, text.replace("mgmt02(127.0.0.2)", "mgmt02(127.0.0.1)")).unwrap();
     let mut command = statectl(&lab);
-    let output = command.args(["status", "--host", "mgmt01"]).env("SLURM_CONF", wrong).output();
-    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    command.args(["status", "--host", "mgmt01"]).env("SLURM_CONF", wrong);
+    let said = String::from_utf8(cluster::limited::output(&mut command).stdout).unwrap();
     assert!(said.contains("\n  mgmt02: at 127.0.0.1 it is mgmt01 that answers"), "{said}");
     // From the other host.
     let other = run(&lab, "status --host mgmt02").out;

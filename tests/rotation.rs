@@ -4,12 +4,12 @@
 mod common;
 
 use common::held::{Door, Held};
+use common::limited::until;
 use statedir::base::{Local, Lsn};
 use statedir::disk::Real;
 use statedir::{Batch, Options, Reader, Store};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Whether it is the keeper who makes a file: the next segment.
 fn by_keeper(_name: &str) -> bool {
@@ -46,9 +46,7 @@ fn a_segment_that_is_prepared_too_late_never_hides_acknowledged_saves() {
     save(2);
     held.set(Door::Open);
     // Now the keeper's is there, and more come into use.
-    while segments(&path) < 3 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("the keeper's is there", || segments(&path) >= 3);
     let acknowledged = save(7);
     store.close().unwrap();
     assert_eq!(Reader::open(&path).unwrap().view().lsn(), acknowledged);

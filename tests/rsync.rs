@@ -5,11 +5,15 @@
 //! whole-second time are as in the copy. `the_listing_changes_with_every_save` states what the
 //! engine does about that, without rsync.
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "common/limited.rs"]
+mod limited;
 #[path = "rsync/live.rs"]
 #[allow(dead_code, reason = "two test binaries use it")]
 mod live;
 mod programs;
 
+use limited::until;
 use live::{
     Ended, Ledger, RETAIN, batch, check, dump, fresh, listing, load, model, names, random, rsync,
     save_until, small,
@@ -22,7 +26,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Live copies under load, in series onto the same directory. A slow machine needs more until
 /// enough of them overlap what they should.
@@ -280,7 +284,7 @@ fn a_copy_without_one_of_its_segments_is_refused_by_name() {
 fn transferred(program: &Path, from: &Path, to: &Path, more: &[&str]) -> (u64, Vec<String>) {
     let mut command = Command::new(program);
     command.args(["-a", "--stats", "--out-format=file %n"]).args(more);
-    let ran = command.arg(from.join("")).arg(to.join("")).output().unwrap();
+    let ran = limited::output(command.arg(from.join("")).arg(to.join("")));
     assert_eq!(ran.status.code(), Some(0), "{ran:?}");
     let said = String::from_utf8(ran.stdout).unwrap();
     let sent = said.lines().find_map(|line| line.strip_prefix("Total bytes sent: ")).unwrap();
@@ -356,13 +360,10 @@ fn a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks() {
         .process_group(0)
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
     // It has listed everything, and reads the first segment.
-    let begun = || copy.exists() && names(&copy).iter().any(|name| name.contains("log-"));
-    while !begun() {
-        assert!(Instant::now() < deadline, "rsync has not begun");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    until("rsync has begun", || {
+        copy.exists() && names(&copy).iter().any(|name| name.contains("log-"))
+    });
     // It stands still meanwhile, however long that takes.
     let group = rustix::process::Pid::from_child(&child);
     let all = |signal| rustix::process::kill_process_group(group, signal).unwrap();
@@ -373,7 +374,7 @@ fn a_copy_that_took_longer_than_retention_is_refused_and_names_what_it_lacks() {
     let left = names(&path);
     assert!(child.try_wait().unwrap().is_none(), "rsync was still reading");
     all(rustix::process::Signal::CONT);
-    let code = child.wait().unwrap().code();
+    let code = limited::ended(&mut child, &"rsync").code();
     store.close().unwrap();
     assert_eq!(code, Some(24), "rsync itself says that files vanished");
     let copied = names(&copy);

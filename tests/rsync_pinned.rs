@@ -3,11 +3,15 @@
 //! each copy is a store that holds what was acknowledged before.
 #![cfg(feature = "cli")]
 
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "common/limited.rs"]
+mod limited;
 #[path = "rsync/live.rs"]
 #[allow(dead_code, reason = "two test binaries use it")]
 mod live;
 mod programs;
 
+use limited::until;
 use live::{Ledger, check, fresh, load, names, save_until, small};
 use statedir::base::limits::PINS_MAX;
 use statedir::export::pin::{Pin, PinError};
@@ -18,7 +22,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const COPIES: usize = 100;
 const COPIES_MAX: usize = 400;
@@ -43,6 +47,13 @@ fn pinned(home: &Path, from: &str, to: &Path, more: &[&str]) -> Command {
     command.arg(format!("--rsync-path={} rsync", env!("CARGO_BIN_EXE_statectl")));
     command.arg(format!("host:{from}")).arg(to);
     command
+}
+
+/// The same, to its end, which is a good one.
+fn copied(home: &Path, from: &str, to: &Path, more: &[&str]) -> Output {
+    let output = limited::output(&mut pinned(home, from, to, more));
+    ran(&output);
+    output
 }
 
 fn ran(output: &Output) {
@@ -77,7 +88,7 @@ fn no_file_vanishes_under_a_pinned_copy_and_each_is_valid() {
             }
             let before = (ledger.acknowledged(), names(&path), store.progress().checkpoints);
             let from = format!("{}/", path.display());
-            ran(&pinned(home.path(), &from, &copy, &more).output().unwrap());
+            copied(home.path(), &from, &copy, &more);
             let after = (names(&path), store.progress().checkpoints);
             copies += 1;
             let made = after.0.difference(&before.1);
@@ -114,16 +125,9 @@ fn a_copy_shows_one_moment_however_long_it_takes() {
     let copy = home.path().join("copy");
     let from = format!("{}/", path.display());
     // At least a second for every megabyte.
-    let mut child = pinned(home.path(), &from, &copy, &["--bwlimit=1m"])
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !copy.exists() || names(&copy).is_empty() {
-        assert!(Instant::now() < deadline, "rsync has not begun");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let mut command = pinned(home.path(), &from, &copy, &["--bwlimit=1m"]);
+    let mut child = limited::spawn(command.stderr(Stdio::piped()).process_group(0));
+    until("rsync has begun", || copy.exists() && !names(&copy).is_empty());
     // Everything that it is about to read is superseded and deleted.
     let listed = names(&path);
     // It stands still meanwhile, however long that takes.
@@ -156,25 +160,24 @@ fn repeated_copies_of_an_idle_store_transfer_nothing() {
     save_until(&store, &ledger, &mut 2, 1 << 20);
     let copy = home.path().join("copy");
     let from = format!("{}/", path.display());
-    ran(&pinned(home.path(), &from, &copy, &[]).output().unwrap());
+    copied(home.path(), &from, &copy, &[]);
     // The last save's second passes by: what is stamped then stays so.
     std::thread::sleep(Duration::from_millis(1100));
-    ran(&pinned(home.path(), &from, &copy, &[]).output().unwrap());
-    let again = pinned(home.path(), &from, &copy, &["--itemize-changes"]).output().unwrap();
-    ran(&again);
+    copied(home.path(), &from, &copy, &[]);
+    let again = copied(home.path(), &from, &copy, &["--itemize-changes"]);
     let said = String::from_utf8_lossy(&again.stdout);
     assert!(!said.contains(">f"), "no file is transferred: {said}");
     store.close().unwrap();
     // Without a slash behind it, it is the directory itself that is copied, under its own name.
     let whole = home.path().join("whole");
-    ran(&pinned(home.path(), path.to_str().unwrap(), &whole, &[]).output().unwrap());
+    copied(home.path(), path.to_str().unwrap(), &whole, &[]);
     assert_eq!(check(&whole.join("state"), &ledger, ledger.acknowledged()), ledger.acknowledged());
     // And what is no state directory is served as ever.
     let plain = home.path().join("plain");
     std::fs::create_dir(&plain).unwrap();
     std::fs::write(plain.join("file"), "x").unwrap();
     let from = format!("{}/", plain.display());
-    ran(&pinned(home.path(), &from, &home.path().join("plain-copy"), &[]).output().unwrap());
+    copied(home.path(), &from, &home.path().join("plain-copy"), &[]);
     assert_eq!(std::fs::read(home.path().join("plain-copy/file")).unwrap(), b"x");
 }
 
@@ -199,17 +202,13 @@ fn what_a_killed_run_has_left_goes_with_the_next() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while pins(home.path()).is_empty() {
-        assert!(Instant::now() < deadline, "nothing is pinned");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    until("something is pinned", || !pins(home.path()).is_empty());
     // A second one does not take it for a leftover.
-    ran(&pinned(home.path(), &from, &home.path().join("one"), &[]).output().unwrap());
+    copied(home.path(), &from, &home.path().join("one"), &[]);
     assert_eq!(pins(home.path()).len(), 1);
     server.kill().unwrap();
     server.wait().unwrap();
-    ran(&pinned(home.path(), &from, &home.path().join("two"), &[]).output().unwrap());
+    copied(home.path(), &from, &home.path().join("two"), &[]);
     assert_eq!(pins(home.path()), [""; 0]);
     assert_eq!(
         Reader::open(&home.path().join("two")).unwrap().view().lsn().0,
@@ -227,11 +226,9 @@ fn one_copier_too_many_is_refused_and_told_whom_it_waits_for() {
     assert_eq!(*by, vec![std::process::id(); PINS_MAX]);
     assert_eq!(pins(home.path()).len(), PINS_MAX, "the refused one's folder is gone");
     let dir = format!("{}/", path.display());
-    let served = Command::new(env!("CARGO_BIN_EXE_statectl"))
-        .args(["rsync", "--server", "--sender", "-logDtpre.iLsfxCIvu", ".", &dir])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_statectl"));
+    server.args(["rsync", "--server", "--sender", "-logDtpre.iLsfxCIvu", ".", &dir]);
+    let served = limited::output(server.stdin(Stdio::null()));
     let said = String::from_utf8_lossy(&served.stderr);
     assert_eq!(served.status.code(), Some(7), "{said}");
     let next = format!("ps -o pid,etime,args -p {}", std::process::id());
@@ -247,7 +244,7 @@ fn only_the_sending_side_is_served_and_no_store_is_damage_done() {
     let (home, path, store) = fresh(&no_retention());
     store.close().unwrap();
     let tool = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_statectl")).arg("rsync").args(args).output().unwrap()
+        limited::output(Command::new(env!("CARGO_BIN_EXE_statectl")).arg("rsync").args(args))
     };
     let dir = format!("{}/", path.display());
     assert_eq!(tool(&[]).status.code(), Some(2));
@@ -260,6 +257,6 @@ fn only_the_sending_side_is_served_and_no_store_is_damage_done() {
         push.arg("-a").arg("-e").arg(transport(home.path()));
         push.arg(format!("--rsync-path={} rsync", env!("CARGO_BIN_EXE_statectl")));
         push.arg(format!("{dir}LOCK")).arg(format!("host:{dir}"));
-        assert_ne!(push.output().unwrap().status.code(), Some(0));
+        assert_ne!(limited::output(&mut push).status.code(), Some(0));
     }
 }

@@ -6,6 +6,7 @@ mod common;
 
 use common::fake_disk;
 use common::held::{Door, Held};
+use common::limited::{AtEnd, until};
 use statedir::base::{Local, Lsn};
 use statedir::store::{Refusal, SaveError};
 use statedir::{Batch, Options, Reader, Store};
@@ -43,6 +44,7 @@ fn memory_stays_bounded_while_a_snapshot_is_held_up_and_savers_are_slowed_and_co
     let (store, held) = store();
     held.set(Door::Held);
     thread::scope(|scope| {
+        let opens = AtEnd(|| held.set(Door::Open));
         let save_all = |saver| {
             let store = &store;
             scope.spawn(move || {
@@ -54,10 +56,10 @@ fn memory_stays_bounded_while_a_snapshot_is_held_up_and_savers_are_slowed_and_co
             })
         };
         let savers: Vec<_> = (0..SAVERS).map(save_all).collect();
-        while store.progress().slowed == 0 && !savers.iter().all(|saver| saver.is_finished()) {
-            thread::yield_now();
-        }
-        held.set(Door::Open);
+        until("somebody is slowed, or all is saved", || {
+            store.progress().slowed > 0 || savers.iter().all(|saver| saver.is_finished())
+        });
+        drop(opens);
     });
     let progress = store.progress();
     assert!(progress.slowed > 0, "nobody was slowed");
@@ -85,9 +87,7 @@ fn where_no_snapshot_can_be_made_saves_are_refused_and_work_again_once_one_can()
     assert_eq!(store.view().lsn(), Lsn(saved), "a refused save changes nothing");
     held.set(Door::Open);
     // Until the checkpoint thread has tried again.
-    while store.save(batch(0, saved)).is_err() {
-        thread::yield_now();
-    }
+    until("saves work again", || store.save(batch(0, saved)).is_ok());
     let last = store.view().lsn();
     assert_eq!(last, Lsn(saved + 1));
     Arc::into_inner(store).expect("the only owner").close().unwrap();

@@ -3,7 +3,7 @@
 #![cfg(feature = "slurm")]
 
 #[allow(dead_code, reason = "each test uses its part")]
-#[path = "controller/limited.rs"]
+#[path = "common/limited.rs"]
 mod limited;
 #[path = "controller/ports.rs"]
 mod ports;

@@ -2,7 +2,7 @@
 #![cfg(feature = "slurm")]
 
 #[allow(dead_code, reason = "each test uses its part")]
-#[path = "controller/limited.rs"]
+#[path = "common/limited.rs"]
 mod limited;
 #[path = "programs/mod.rs"]
 mod programs;
@@ -267,7 +267,7 @@ fn every_parameter_of_the_manual_is_known() {
     let Some(scontrol) = Scontrol::find(test) else { return };
     let Some(gzip) = programs::find("gzip", test) else { return };
     let Some(manual) = programs::file("/usr/share/man/man5/slurm.conf.5.gz", test) else { return };
-    let output = Command::new(gzip).args(["-dc"]).arg(manual).output().unwrap();
+    let output = limited::output(Command::new(gzip).args(["-dc"]).arg(manual));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let bold = text.lines().filter_map(|line| line.strip_prefix("\\fB")?.split_once("\\fR"));
     let word = |name: &&str| name.len() > 2 && name.chars().all(|c| c.is_ascii_alphanumeric());

@@ -20,6 +20,9 @@ mod keyed;
 mod own;
 #[path = "programs/mod.rs"]
 mod programs;
+#[allow(dead_code, reason = "every test binary uses a part of it")]
+#[path = "failover/space.rs"]
+mod space;
 
 use cluster::{Controller, Process, until};
 use judge::Told;
@@ -180,24 +183,6 @@ fn fill(ballast: &Path) {
     assert_eq!(end.unwrap().kind(), std::io::ErrorKind::StorageFull);
 }
 
-/// The file system is thawed whatever becomes of the test: a process that waits for it cannot even
-/// be killed.
-struct Frozen(PathBuf);
-
-impl Frozen {
-    fn begin(at: PathBuf) -> Frozen {
-        let done = Command::new("fsfreeze").arg("-f").arg(&at).status().unwrap();
-        assert!(done.success());
-        Frozen(at)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = Command::new("fsfreeze").arg("-u").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn filesystem_not_available_submissions_are_put_off_and_what_waited_is_done_when_it_returns() {
     let test = "filesystem_not_available_submissions_are_put_off";
@@ -212,7 +197,7 @@ fn filesystem_not_available_submissions_are_put_off_and_what_waited_is_done_when
     for _ in 0..20 {
         assert!(lab.submits());
     }
-    let frozen = Frozen::begin(seen(&lab.space, &lab.ours.state()));
+    let frozen = space::Frozen::begin(&seen(&lab.space, &lab.ours.state()));
     let (client, ours) = (&lab.client, lab.ours.beside());
     let waited = std::thread::scope(|scope| {
         let waits = scope.spawn(move || client.submit_patiently(&ours, script(1_000_000)));

@@ -5,7 +5,7 @@
 #![cfg(feature = "slurm")]
 
 #[allow(dead_code, reason = "each test uses its part")]
-#[path = "controller/limited.rs"]
+#[path = "common/limited.rs"]
 mod limited;
 mod programs;
 #[allow(dead_code, reason = "each test uses its part of the stage")]

@@ -11,6 +11,9 @@ mod damage;
 mod documented;
 #[path = "statectl/keeping.rs"]
 mod keeping;
+#[allow(dead_code, reason = "each test uses its part")]
+#[path = "common/limited.rs"]
+mod limited;
 #[path = "statectl/manners.rs"]
 mod manners;
 #[path = "statectl/orphans.rs"]

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long something that must come is waited for. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn fresh() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -105,7 +108,9 @@ fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
         if let std::task::Poll::Ready(output) = std::pin::Pin::new(&mut future).poll(&mut context) {
             return output;
         }
-        std::thread::park();
+        let parked = Instant::now();
+        std::thread::park_timeout(PATIENCE);
+        assert!(parked.elapsed() < PATIENCE, "nobody has woken it");
     }
 }
 
@@ -169,12 +174,12 @@ fn followers_see_every_save_in_order_inside_and_outside() {
             }
         });
         for lsn in 1..=500 {
-            let saved = inside.next(Duration::from_secs(20)).unwrap().expect("a save comes");
+            let saved = inside.next(PATIENCE).unwrap().expect("a save comes");
             assert_eq!(saved.lsn, Lsn(lsn));
             assert_eq!(saved.ops().count(), 1);
         }
         for lsn in 5..=500 {
-            let saved = outside.next(Duration::from_secs(20)).unwrap().expect("a save comes");
+            let saved = outside.next(PATIENCE).unwrap().expect("a save comes");
             assert_eq!(saved.lsn, Lsn(lsn));
         }
     });

@@ -77,6 +77,26 @@ fn modules_import_only_what_their_layer_allows() {
 }
 
 #[test]
+fn no_thread_or_task_of_the_controller_is_begun_whose_panic_nobody_hears_of() {
+    // They are waited for where they are begun (scopes, sets), or say what a panic does.
+    let ways =
+        ["thread::spawn(", "thread::Builder::", "tokio::spawn(", ".spawn_on(", "spawn_local("];
+    let begin = |file: &str| matches!(file, "vital.rs" | "pipeline.rs");
+    let mut seen = 0;
+    for path in all("src/controller") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        if path.components().any(|part| part.as_os_str() == "tests") || file == "tests.rs" {
+            continue;
+        }
+        let found = ways.iter().find(|way| production(&text).contains(*way));
+        assert!(found.is_none() || begin(file), "{}: {found:?}: use vital", path.display());
+        seen += usize::from(found.is_some());
+    }
+    assert_eq!(seen, 2, "the search finds them");
+}
+
+#[test]
 fn files_say_what_they_are_for_and_lines_fit() {
     for path in ["src", "tests"].into_iter().flat_map(all) {
         let text = std::fs::read_to_string(&path).unwrap();

@@ -20,6 +20,7 @@ use crate::controller::core::Effect;
 use crate::controller::daemon::args::Args;
 use crate::controller::daemon::background::Waiting;
 use crate::controller::daemon::guard::Guard;
+use crate::controller::daemon::patience::Patience;
 use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::{Asked, Signals};
 use crate::controller::home;
@@ -28,6 +29,7 @@ use crate::controller::metrics;
 use crate::controller::sched;
 use crate::controller::server;
 use crate::controller::service::{End, Host, Service, note_ignored, now};
+use crate::controller::vital;
 use crate::slurm::auth::Auth;
 use crate::slurm::auth::configured::uid_of;
 use crate::slurm::conf::Conf;
@@ -38,7 +40,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -157,7 +159,9 @@ fn serving(
     let Site { conf, own, host, .. } = site;
     let dir = home_of(&conf);
     let cluster = conf.text("ClusterName").expect("the file was refused without it");
-    let (store, state) = patience::until_free(|| home::open(&dir, cluster, &own, args.recover()))
+    let again = args.begins_anew();
+    let (store, state) = Patience::new(again)
+        .until_free(|| home::open(&dir, cluster, &own, args.recover()))
         .map_err(|error| error.to_string())?;
     if let Some(pid_file) = &mut pid_file {
         pid_file.write();
@@ -182,7 +186,8 @@ fn serving(
         .map_err(|error| format!("threads: {error}"))?;
     let ports = first..=first.saturating_add(count - 1);
     let metrics = metrics::run(Arc::clone(&service), own.metrics, dir);
-    let end = runtime.block_on(serve(&service, effects, (address, ports), limit, waiting, metrics));
+    let place = (address, ports, again);
+    let end = runtime.block_on(serve(&service, effects, place, limit, waiting, metrics));
     drop(runtime);
     let service = Arc::into_inner(service).ok_or("a request is still being served")?;
     service.close().map_err(|error| error.to_string())?;
@@ -196,7 +201,7 @@ fn serving(
 async fn serve(
     service: &Arc<Service>,
     effects: mpsc::UnboundedReceiver<Effect>,
-    (address, ports): (Option<String>, RangeInclusive<u16>),
+    (address, ports, again): (Option<String>, RangeInclusive<u16>, bool),
     limit: Duration,
     waiting: Waiting,
     metrics: impl Future<Output = ()> + Send + 'static,
@@ -206,16 +211,16 @@ async fn serve(
     let first = *ports.start();
     let mut listeners = Vec::new();
     for port in ports {
-        listeners.push(listen(address.as_deref(), port).await?);
+        listeners.push(listen(address.as_deref(), port, again).await?);
     }
     service.begin().await;
     let bell = service.board().bell().clone();
     let agents = agents::start(service, effects, bell.clone());
     let beside = [
-        tokio::spawn(obey(Arc::clone(service), signals)),
-        tokio::spawn(sched::run::run(Arc::clone(service), bell)),
-        tokio::spawn(heartbeat(Arc::clone(service), limit)),
-        tokio::spawn(metrics),
+        vital::task("signals", obey(Arc::clone(service), signals)),
+        vital::task("starts", sched::run::run(Arc::clone(service), bell)),
+        vital::task("alive", heartbeat(Arc::clone(service), limit)),
+        vital::task("metrics", metrics),
     ];
     // Whoever connects now is answered: the listeners are there.
     waiting.release(log::needs_stderr()).map_err(|error| format!("the background: {error}"))?;
@@ -285,9 +290,10 @@ fn address_of(conf: &Conf, place: usize) -> Option<String> {
 }
 
 /// Both families where the system has them.
-async fn listen(address: Option<&str>, port: u16) -> Result<TcpListener, String> {
-    let until = Instant::now() + patience::PATIENCE;
+async fn listen(address: Option<&str>, port: u16, again: bool) -> Result<TcpListener, String> {
+    let patience = Patience::new(again);
     loop {
+        let last = patience.is_over();
         let bound = match address {
             Some(address) => TcpListener::bind((address, port)).await,
             None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
@@ -296,7 +302,7 @@ async fn listen(address: Option<&str>, port: u16) -> Result<TcpListener, String>
             },
         };
         match bound {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && !last => {
                 tokio::time::sleep(patience::LOOK).await;
             }
             Ok(listener) => return Ok(listener),

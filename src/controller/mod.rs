@@ -6,6 +6,7 @@
 //! - [`service`] is the place of all: a change is durable in the store before its reply leaves.
 //! - [`server`] reads requests and writes replies.
 //! - [`home`] opens the store, or says why not.
+//! - `vital` begins threads and tasks; a panic of one that is needed ends the process.
 //!
 //! Invariants:
 //! - A reply that reports a change leaves after the change is durable; information shows durable
@@ -39,3 +40,4 @@ pub mod server;
 pub mod service;
 pub mod state;
 mod users;
+mod vital;

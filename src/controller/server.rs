@@ -9,6 +9,7 @@
 use crate::controller::log::Rarely;
 use crate::controller::own_thread::{Place, Waiting, aside};
 use crate::controller::service::{Answer, Asker, End, Service};
+use crate::controller::vital;
 use crate::slurm::auth::{Auth, Opened, Proved, Role, Sealed, To};
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::frame::{self, Head, Header, LENGTH_LEN};
@@ -77,15 +78,17 @@ pub enum Dropped {
 pub async fn run(service: Arc<Service>, listeners: Vec<TcpListener>) -> End {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut ending = service.ending();
-    let mut accepting = tokio::task::JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(Arc::clone(&service), listener, Arc::clone(&places)));
-    }
+    let accept = |listener| accept(Arc::clone(&service), listener, Arc::clone(&places));
+    let accept = |listener| vital::task("accept", accept(listener));
+    let accepting: Vec<_> = listeners.into_iter().map(accept).collect();
     let end = match ending.wait_for(Option::is_some).await {
         Ok(end) => end.clone().expect("waited for"),
         Err(_) => End::Failed("the service is gone".to_owned()),
     };
-    accepting.shutdown().await;
+    for task in accepting {
+        task.abort();
+        let _ = task.await;
+    }
     let all = u32::try_from(CONNECTIONS_MAX).expect("a small number");
     // Whoever is being served has his own time limit.
     let _ = timeout(UNKNOWN_TIME, places.acquire_many(all)).await;
@@ -98,7 +101,7 @@ async fn accept(service: Arc<Service>, listener: TcpListener, places: Arc<Semaph
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let service = Arc::clone(&service);
-                tokio::spawn(serve(service, stream, peer, place));
+                vital::request(serve(service, stream, peer, place));
             }
             // Out of descriptors, most likely: those that are served give theirs back.
             Err(error) => {

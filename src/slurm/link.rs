@@ -10,7 +10,7 @@ use crate::slurm::wire::frame::{self, Head, Header, LENGTH_LEN};
 use crate::slurm::wire::limits::HEAD_MAX;
 use crate::slurm::wire::{Message, Version, WireError};
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 /// How long things may take.
@@ -76,7 +76,36 @@ pub fn ask(
     times: Times,
     may: impl FnOnce(u32) -> bool,
 ) -> Result<Message, LinkError> {
-    let (mut stream, nonce) = send(auth, (host, port), message, to, times)?;
+    let sent = send(auth, || connect(host, port, times.connect), message, to, times)?;
+    answer(auth, sent, times, may)
+}
+
+/// The same, where addresses are known: the first one that is reached is asked.
+///
+/// # Errors
+/// [`LinkError`].
+pub fn ask_at(
+    auth: &Auth,
+    addresses: &[SocketAddr],
+    message: &Message,
+    to: To,
+    times: Times,
+    may: impl FnOnce(u32) -> bool,
+) -> Result<Message, LinkError> {
+    let connect = || {
+        let failed = |error| LinkError::Connect(format!("{addresses:?}"), error);
+        connect_first(addresses.iter().copied(), times.connect).map_err(failed)
+    };
+    let sent = send(auth, connect, message, to, times)?;
+    answer(auth, sent, times, may)
+}
+
+fn answer(
+    auth: &Auth,
+    (mut stream, nonce): (TcpStream, Nonce),
+    times: Times,
+    may: impl FnOnce(u32) -> bool,
+) -> Result<Message, LinkError> {
     let until = Instant::now() + times.answer;
     let received = receive(&mut stream, auth, Role::Reply(nonce), until)?;
     match received.from.uid {
@@ -96,14 +125,15 @@ pub fn tell(
     to: To,
     times: Times,
 ) -> Result<(), LinkError> {
-    let (stream, _) = send(auth, address, message, to, times)?;
+    let connect = || connect(address.0, address.1, times.connect);
+    let (stream, _) = send(auth, connect, message, to, times)?;
     stream.shutdown(std::net::Shutdown::Write)?;
     Ok(())
 }
 
 fn send(
     auth: &Auth,
-    (host, port): (&str, u16),
+    connect: impl FnOnce() -> Result<TcpStream, LinkError>,
     message: &Message,
     to: To,
     times: Times,
@@ -111,7 +141,7 @@ fn send(
     let version = Version::NEWEST;
     let body = message.pack(version)?;
     let header = Header::new(version, message.kind(), body.len());
-    let mut stream = connect(host, port, times.connect)?;
+    let mut stream = connect()?;
     // After the connection: a credential is good for one request, and not for long.
     let sealed = auth.seal(&header, &body, Role::Request, to)?;
     stream.set_write_timeout(Some(times.answer))?;
@@ -121,8 +151,16 @@ fn send(
 
 fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, LinkError> {
     let failed = |error| LinkError::Connect(format!("{host}:{port}"), error);
+    let addresses = (host, port).to_socket_addrs().map_err(failed)?;
+    connect_first(addresses, limit).map_err(failed)
+}
+
+fn connect_first(
+    addresses: impl Iterator<Item = SocketAddr>,
+    limit: Duration,
+) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs().map_err(failed)? {
+    for address in addresses {
         match TcpStream::connect_timeout(&address, limit) {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);
@@ -131,7 +169,7 @@ fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, LinkErro
             Err(error) => last = error,
         }
     }
-    Err(failed(last))
+    Err(last)
 }
 
 /// A message that was received, and who sent it.

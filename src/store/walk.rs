@@ -268,12 +268,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Where the present segment is shorter than when it was made, which was before its first group
-    /// was written: what is lost with the rest, nobody can tell.
+    /// was written: what is lost with the rest, nobody can tell. Behind that length room is made as
+    /// groups need it: a crash may take the new length, but not the group, if only padding of it
+    /// stands behind the old one.
     fn cut(&self) -> io::Result<Option<(Stand, Found)>> {
         let Some(groups) = &self.groups else { return Ok(None) };
         let facts = self.directory.segments.get(&self.at.segment);
-        let prewritten = facts.and_then(|facts| facts.header.ok()).map_or(0, |h| h.prewritten);
-        let (len, made) = (groups.file().len()?, prewritten.max(self.at.offset));
+        let made = facts.and_then(|facts| facts.header.ok()).map_or(0, |h| h.prewritten);
+        let len = groups.file().len()?;
         Ok((len < made).then_some((Stand::Missing, Found::Cut { len, made })))
     }
 

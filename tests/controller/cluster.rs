@@ -6,17 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-#[path = "limited.rs"]
+#[path = "../common/limited.rs"]
 pub mod limited;
 #[path = "ports.rs"]
 pub mod ports;
 
+pub use limited::until;
 pub use ports::free_port;
-
-/// How long something that must come up is waited for. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A process that ends with the test.
 pub struct Process(pub Child);
@@ -49,15 +46,6 @@ pub struct EndsIt<'a>(pub &'a AtomicBool);
 impl Drop for EndsIt<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
-    }
-}
-
-/// Waits until `ready` says so.
-pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !ready() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

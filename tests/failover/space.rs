@@ -90,6 +90,8 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        let _ = Command::new("fsfreeze").arg("-u").arg(&self.0).status();
+        if let Ok(mut thaws) = Command::new("fsfreeze").arg("-u").arg(&self.0).spawn() {
+            limited::status(&mut thaws);
+        }
     }
 }

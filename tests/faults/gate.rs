@@ -1,6 +1,7 @@
 //! An authority that refuses, or holds back: between flush and acknowledgement, and before every
 //! other effect that a successor could see.
 
+use crate::common::limited::AtEnd;
 use crate::common::model::{batch, changes, dump};
 use crate::common::{fake_disk, shared, tiny};
 use crate::script::{Script, prepared};
@@ -183,6 +184,7 @@ fn while_the_gate_is_shut_nothing_is_acknowledged_or_visible() -> io::Result<()>
     ];
     gate.hold(true);
     std::thread::scope(|scope| {
+        let _opens = AtEnd(|| gate.hold(false));
         let saves: Vec<_> = (1..=3)
             .map(|number| {
                 let changes = changes(before + number, 100);

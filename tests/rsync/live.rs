@@ -1,5 +1,6 @@
 //! A live store and what rsync makes of it: saves with a ledger, and the judgement of a copy.
 
+use crate::limited;
 use statedir::base::{Local, Lsn};
 use statedir::snapshot::SnapshotError;
 use statedir::{Batch, Options, Reader, Store, View};
@@ -140,7 +141,7 @@ pub enum Ended {
 pub fn rsync(program: &Path, from: &Path, to: &Path, more: &[&str]) -> Ended {
     let mut command = Command::new(program);
     command.arg("-a").args(more).arg(from.join("")).arg(to.join(""));
-    let ran = command.output().unwrap();
+    let ran = limited::output(&mut command);
     match ran.status.code() {
         Some(0) => Ended::Well,
         Some(24) => Ended::Vanished,

@@ -1,6 +1,7 @@
 //! Backup and restore as an operator meets them: a story from the first backup to the morning
 //! after, exit codes, a writer at work meanwhile.
 
+use crate::limited;
 use crate::tool::{Tool, bare, feed, put, wait_for};
 use statedir::disk::Real;
 use statedir::export::{Hold, Repository};
@@ -229,12 +230,10 @@ fn follow_waits_for_a_repository_that_somebody_reads_and_says_so() {
     let disk = std::sync::Arc::new(Real::open(&dest).unwrap());
     let held = Repository::open(disk, Hold::Read).unwrap();
     let (said, made) = (tool.beside("said"), tool.beside("made"));
-    let mut follower = tool
-        .command(&["backup", path(&dest), "--follow", "--every", "10ms", "--json"])
-        .stderr(fs::File::create(&said).unwrap())
-        .stdout(fs::File::create(&made).unwrap())
-        .spawn()
-        .unwrap();
+    let mut command =
+        tool.command(&["backup", path(&dest), "--follow", "--every", "10ms", "--json"]);
+    command.stderr(fs::File::create(&said).unwrap()).stdout(fs::File::create(&made).unwrap());
+    let mut follower = limited::spawn(&mut command);
     wait_for(|| fs::read_to_string(&said).unwrap().contains("trying again"));
     assert_eq!(fs::read_to_string(&made).unwrap(), "");
     drop(held);

@@ -1,5 +1,6 @@
 //! What holds for every command: errors, exit codes, permissions, pages.
 
+use crate::limited;
 use crate::tool::{Tool, bare, feed, put};
 use serde_json::Value;
 use std::fs;
@@ -156,10 +157,8 @@ fn completions_and_manual_pages_render() {
 fn bash_takes_the_completions() {
     let script = feed(bare().args(["completion", "bash"]), b"").out;
     let Some(bash) = crate::programs::find("bash", "bash_takes_the_completions") else { return };
-    let mut bash =
-        Command::new(bash).arg("-n").stdin(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut bash.stdin.take().unwrap(), &script).unwrap();
-    assert!(bash.wait().unwrap().success());
+    let read = limited::output_of(Command::new(bash).arg("-n"), &script);
+    assert!(read.status.success(), "{read:?}");
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Runs the binary on a directory of its own.
 
+use crate::limited;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A state directory, and the tool to use on it.
@@ -76,7 +75,7 @@ impl Tool {
     }
 
     pub fn spawn<A: AsRef<OsStr>>(&self, args: &[A]) -> Child {
-        self.command(args).spawn().unwrap()
+        limited::spawn(&mut self.command(args))
     }
 
     /// Every file of the store with its bytes.
@@ -116,25 +115,15 @@ pub fn bare() -> Command {
 
 /// Runs `command` with `input` on stdin.
 pub fn feed(command: &mut Command, input: &[u8]) -> Ran {
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // In a thread: the child's output must be read meanwhile. It need not read all of the input.
-    let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    feeder.join().unwrap();
+    let Output { status, stdout, stderr } = limited::output_of(command, input);
     let err = String::from_utf8(stderr).unwrap();
     assert!(!err.contains("panicked"), "{err}");
     Ran { code: status.code().expect("not killed by a signal"), out: stdout, err }
 }
 
 /// Waits until something is so: a process has come up, time has passed.
-pub fn wait_for(mut so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !so() {
-        assert!(started.elapsed() < Duration::from_secs(120), "it never came");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn wait_for(so: impl FnMut() -> bool) {
+    limited::until("what the test waits for", so);
 }
 
 /// Flips one bit.

@@ -1,6 +1,7 @@
 //! Plain trees: written whole, linked where nothing changed, read back exactly, and refused where
 //! they are not what they should be. And what differs between two states.
 
+use crate::limited;
 use crate::tool::{Tool, put};
 use statedir::base::Local;
 use statedir::{Batch, Options, Store};
@@ -154,8 +155,8 @@ fn a_killed_export_leaves_no_tree_and_the_next_one_cleans_up() {
     };
     let mut killed = 0;
     for round in 0..40 {
-        let mut child =
-            tool.command(&["export", arg(&tree)]).stdout(Stdio::null()).spawn().unwrap();
+        let mut command = tool.command(&["export", arg(&tree)]);
+        let mut child = limited::spawn(command.stdout(Stdio::null()));
         // Until it has begun, and a little longer each time.
         while left().is_empty() && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
@@ -298,20 +299,20 @@ fn a_large_tree_takes_little_memory() {
         fs::write(tree.join(format!("t/{number}")), b"v").unwrap();
     }
     // Address space: what it maps to begin with is about 50 MB.
-    let limited = |kib: u32, args: &str| {
+    let within = |kib: u32, args: &str| {
         let (dir, tree) = (tool.dir(), tree.clone());
         let script = format!("ulimit -v {kib} && exec \"$0\" -C \"$1\" {args} \"$2\"");
         let mut command = Command::new("bash");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_statectl")]).args([dir, tree]);
-        command.output().unwrap()
+        limited::output(&mut command)
     };
-    let planned = limited(100_000, "import --dry-run");
+    let planned = within(100_000, "import --dry-run");
     assert!(planned.status.success(), "{planned:?}");
     let plan = String::from_utf8(planned.stdout).unwrap();
     assert!(plan.starts_with(&format!("would save: {files} put")), "{plan}");
     // One that is no tree is refused at its first bad name.
     fs::write(tree.join("t/%"), "").unwrap();
-    assert_eq!(limited(100_000, "import").status.code(), Some(1));
+    assert_eq!(within(100_000, "import").status.code(), Some(1));
     fs::remove_file(tree.join("t/%")).unwrap();
     tool.ok(&["import", arg(&tree)]);
     assert_eq!(tool.run(&["du", "--by", "table", "--json"]).objects()[0]["entries"], files);

@@ -4,6 +4,7 @@ use crate::controller::agents::Agents;
 use crate::controller::agents::ask::Said;
 use crate::controller::core::{Command, Effect, Ending, Order, agents, known, signals};
 use crate::controller::state::State;
+use crate::controller::vital;
 use crate::slurm::conf::{Conf, Initial};
 use crate::slurm::wire::constants::{node, rc, step};
 use crate::slurm::wire::tables::{EpilogDone, SignalTasks, StepId, SuspendTasks};
@@ -75,7 +76,7 @@ impl Agents {
     pub(super) fn stand(self: &Arc<Self>, job: u32, effect: Effect) {
         let Some(first) = self.lines.stand(job, effect) else { return };
         let agents = Arc::clone(self);
-        tokio::spawn(async move {
+        vital::request(async move {
             let mut next = Some(first);
             while let Some(effect) = next {
                 agents.carry_out(effect).await;
@@ -88,7 +89,7 @@ impl Agents {
         let (conf, _) = self.service.durable();
         for name in nodes {
             let (agents, conf) = (Arc::clone(self), Arc::clone(&conf));
-            tokio::spawn(async move {
+            vital::request(async move {
                 if let Some(of) = agents::node_of(&conf, &name) {
                     agents.ask(&conf, of, Message::Register).await;
                 }

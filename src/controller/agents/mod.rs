@@ -19,6 +19,7 @@
 use crate::controller::core::{Command, Effect};
 use crate::controller::sched::run::Bell;
 use crate::controller::service::{Service, now};
+use crate::controller::vital;
 use crate::slurm::wire::Message;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,10 +72,10 @@ pub fn start(
         began: now(),
     });
     let (end, ends) = oneshot::channel();
-    let carries = (tokio::spawn(carry::all(Arc::clone(&agents), effects, ends)), end);
+    let carries = (vital::task("carry", carry::all(Arc::clone(&agents), effects, ends)), end);
     let tasks = vec![
-        tokio::spawn(rounds::pings(Arc::clone(&agents))),
-        tokio::spawn(rounds::clock(Arc::clone(&agents))),
+        vital::task("pings", rounds::pings(Arc::clone(&agents))),
+        vital::task("clock", rounds::clock(Arc::clone(&agents))),
     ];
     Running { agents, carries, tasks }
 }

@@ -137,10 +137,16 @@ impl Args {
         line
     }
 
+    /// Whether this is a start after the first: a predecessor has ended.
+    #[must_use]
+    pub fn begins_anew(&self) -> bool {
+        self.again || self.guarded.as_ref().is_some_and(|guard| guard.ends_with(":again"))
+    }
+
     /// What of the state is to be left out. A start after the first leaves nothing out.
     #[must_use]
     pub fn recover(&self) -> Recover {
-        if self.again || self.guarded.as_ref().is_some_and(|guard| guard.ends_with(":again")) {
+        if self.begins_anew() {
             return Recover::default();
         }
         Recover { clear: self.clear, ignore: self.ignore, forget_partitions: self.partial }

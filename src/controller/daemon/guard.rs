@@ -21,6 +21,7 @@ use crate::controller::daemon::pid_file::PidFile;
 use crate::controller::daemon::signals::{follow, passed_on};
 use crate::controller::daemon::word::Word;
 use crate::controller::log;
+use crate::controller::vital;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -252,7 +253,7 @@ fn signals() -> io::Result<mpsc::Receiver<Signal>> {
     let (to, from) = mpsc::channel(64);
     for number in passed_on() {
         let (to, mut signal) = (to.clone(), signal(SignalKind::from_raw(number.as_raw()))?);
-        tokio::spawn(async move {
+        vital::task("signals", async move {
             while signal.recv().await.is_some() {
                 if to.send(number).await.is_err() {
                     return;

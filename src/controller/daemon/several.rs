@@ -9,8 +9,9 @@ use crate::controller::daemon::{Site, address_of, home_of, limit_of, listen};
 use crate::controller::log;
 use crate::controller::pair::alike::Digests;
 use crate::controller::pair::shell::{Outcome, Shell};
-use crate::controller::pair::{Pair, Stance, reach};
+use crate::controller::pair::{Pair, Stance, names, reach};
 use crate::controller::service::Host;
+use crate::controller::vital;
 use crate::role::takeover::Event;
 use crate::slurm::auth::Auth;
 use std::process::exit;
@@ -35,7 +36,7 @@ pub fn serving(
 ) -> Result<u8, String> {
     let (port, count) = conf.ports();
     let limit = limit_of(&conf);
-    let place = usize::from(host.index);
+    let (place, anew) = (usize::from(host.index), args.begins_anew());
     let name = conf.controllers[place].name.clone();
     let (events, happened) = mpsc::unbounded_channel();
     let message = Duration::from_secs(conf.number("MessageTimeout").clamp(1, 3600));
@@ -69,6 +70,7 @@ pub fn serving(
         claiming: AtomicBool::new(false),
         offered: AtomicU64::new(0),
         beats: AtomicBool::new(false),
+        names: Arc::new(names::Names::new()),
         reach: reach::Reach::new(),
         served: AtomicUsize::new(0),
         held: AtomicUsize::new(0),
@@ -84,14 +86,14 @@ pub fn serving(
     tracing::info!("slurmctld (statedir {version}) started on cluster {cluster}");
     tracing::info!("{}, one of {} controllers, port {port}", pair.host.name, pair.hosts.len());
     let shell = Shell::new(Arc::clone(&pair), conf.clone())?;
-    let outcome = runtime.block_on(async {
+    let run = async {
         let signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
         let mut listeners = Vec::new();
         for port in port..=port.saturating_add(count - 1) {
-            listeners.push(listen(address_of(&conf, place).as_deref(), port).await?);
+            listeners.push(listen(address_of(&conf, place).as_deref(), port, anew).await?);
         }
-        tokio::spawn(obey(Arc::clone(&pair), signals));
-        tokio::spawn(beat(Arc::clone(&pair), limit));
+        vital::task("signals", obey(Arc::clone(&pair), signals));
+        vital::task("alive", beat(Arc::clone(&pair), limit));
         let mut waiting = Some(waiting);
         let status = |status: &str| {
             let status = format!("{status}, port {port}");
@@ -105,7 +107,8 @@ pub fn serving(
             notify::ready(&status, limit);
         };
         shell.run(happened, listeners, status).await
-    });
+    };
+    let outcome = vital::here("shell", || runtime.block_on(run));
     // Nothing of it may go on: what is acknowledged is durable, and the rest must not be done.
     match outcome {
         Ok(Outcome::Done) => {

@@ -6,6 +6,7 @@
 use crate::controller::metrics::facts::{Facts, Sizes};
 use crate::controller::metrics::text::text;
 use crate::controller::service::{Service, now};
+use crate::controller::vital;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ async fn serve(tell: Tell, listener: TcpListener) {
             continue;
         };
         let tell = Arc::clone(&tell);
-        tokio::spawn(async move {
+        vital::request(async move {
             let _one = one;
             let answered = async {
                 let mut stream = stream;

@@ -16,6 +16,7 @@ use crate::controller::pair::{Counted, Pair, Stance, closing, local, relay};
 use crate::controller::server::{
     self, Begun, CONNECTIONS_MAX, Dropped, UNKNOWN_TIME, begin_with, serve_begun,
 };
+use crate::controller::vital;
 use crate::slurm::wire::constants::rc;
 use crate::slurm::wire::frame::LENGTH_LEN;
 use std::net::SocketAddr;
@@ -49,7 +50,7 @@ pub async fn accept(pair: Arc<Pair>, listener: TcpListener) {
     let take = |(stream, peer): (TcpStream, SocketAddr), place| {
         // Counted before anybody looks whether there are any.
         let (held, room) = (Held::new(&pair), Arc::clone(&room));
-        tokio::spawn(async move {
+        vital::request(async move {
             if let Err(dropped) = serve(&held.0, stream, peer, &room).await {
                 tracing::debug!("{peer}: {dropped}");
             }

@@ -13,7 +13,6 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -68,9 +67,8 @@ pub async fn run(pair: Arc<Pair>) {
 
 /// One connection, from its beginning to its end.
 async fn one(pair: &Arc<Pair>, at: usize, epoch: u64, again: bool) -> Came {
-    let address = (pair.hosts[at].address.as_str(), pair.port);
     let patience = if again { PROOF } else { pair.timeout.min(Duration::from_secs(2)) };
-    let stream = match timeout(patience, TcpStream::connect(address)).await {
+    let stream = match timeout(patience, pair.connect(at, patience / 2)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             let refused =

@@ -40,6 +40,7 @@ mod door;
 mod link;
 mod local;
 mod look;
+pub mod names;
 mod post;
 mod program;
 pub mod reach;
@@ -127,6 +128,8 @@ pub struct Pair {
     pub offered: AtomicU64,
     /// The heartbeat in the directory grows.
     pub beats: AtomicBool,
+    /// Where hosts are that are known by name.
+    pub names: Arc<names::Names>,
     /// How many agents are reached.
     pub reach: reach::Reach,
     /// Requests that are being served here.

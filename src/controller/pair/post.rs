@@ -4,6 +4,7 @@
 //! Invariant: a word counts only if root or SlurmUser has said it.
 
 use crate::controller::pair::{Pair, lock};
+use crate::controller::vital;
 use crate::slurm::auth::{Role, To};
 use crate::slurm::wire::frame::{Frame, Header, LENGTH_LEN, length};
 use crate::slurm::wire::limits::{HEAD_MAX, SMALL_MAX};
@@ -82,7 +83,7 @@ async fn hear(pair: &Arc<Pair>, from: &mut OwnedReadHalf) -> Result<Peer, String
 /// All words that come, until the connection ends.
 pub fn hear_all(pair: Arc<Pair>, mut from: OwnedReadHalf) -> mpsc::Receiver<Peer> {
     let (to, words) = mpsc::channel(16);
-    tokio::spawn(async move {
+    vital::request(async move {
         loop {
             tokio::select! {
                 word = hear(&pair, &mut from) => match word {

@@ -12,12 +12,14 @@
 //! - One ping that is lost, or answered late, changes nothing: the primary says the more, the
 //!   standby the less of what it found twice.
 //! - Agents are asked for no more than a word: some of them, the same ones by every controller.
+//! - A round has an end, also where names are not resolved (`names`).
 
+use crate::controller::pair::names::Names;
 use crate::controller::pair::{Pair, lock};
 use crate::role::takeover::Event;
 use crate::slurm::auth::{Auth, To};
 use crate::slurm::conf::Conf;
-use crate::slurm::link::{Times, ask};
+use crate::slurm::link::{Times, ask_at};
 use crate::slurm::wire::Message;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -76,10 +78,10 @@ impl Sample {
     }
 
     /// How many of them answer. Waits for all.
-    fn ask(&self, auth: &Auth, may: impl Fn(u32) -> bool + Sync) -> u32 {
+    fn ask(&self, auth: &Auth, names: &Arc<Names>, may: impl Fn(u32) -> bool + Sync) -> u32 {
         let answers = |(host, port): &(String, u16)| {
-            let ping = Message::Ping;
-            ask(auth, (host, *port), &ping, To::Anybody, self.times, &may).is_ok()
+            let addresses = names.of(host, *port, self.times.connect);
+            ask_at(auth, &addresses, &Message::Ping, To::Anybody, self.times, &may).is_ok()
         };
         let answers = &answers;
         scope(|scope| {
@@ -117,7 +119,7 @@ pub fn run(pair: &Arc<Pair>, conf: &Conf) {
             conf = pair.conf(&conf);
         }
         let may = |uid| uid == 0 || uid == pair.host.slurm_user || uid == pair.host.slurmd_user;
-        let now = Sample::of(&conf, pair.timeout).ask(&pair.auth, may);
+        let now = Sample::of(&conf, pair.timeout).ask(&pair.auth, &pair.names, may);
         let reigns = pair.epoch() > 0;
         let found = both(before.replace(now), now, reigns);
         pair.reach.found.store(found, Ordering::Release);

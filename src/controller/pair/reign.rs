@@ -11,6 +11,7 @@ use crate::controller::pair::{Pair, Stance, lock, program, warm};
 use crate::controller::sched;
 use crate::controller::service::{End, Host, Service, now};
 use crate::controller::state::State;
+use crate::controller::vital;
 use crate::format::Reason;
 use crate::role::takeover::{Event, Why};
 use crate::role::{ClaimError, Heart, Register, Reigning};
@@ -155,11 +156,12 @@ impl Reign {
         service.begin().await;
         let bell = service.board().bell().clone();
         let agents = Some(agents::start(&service, effects, bell.clone()));
-        let starts = tokio::spawn(sched::run::run(Arc::clone(&service), bell));
-        let mut tasks = vec![tokio::spawn(ends(Arc::clone(pair), Arc::clone(&service)))];
+        let starts = vital::task("starts", sched::run::run(Arc::clone(&service), bell));
+        let ends = ends(Arc::clone(pair), Arc::clone(&service));
+        let mut tasks = vec![vital::task("ends", ends)];
         if pair.own.metrics.is_some() {
             let measures = metrics::measure(Arc::clone(&service), pair.dir.clone());
-            tasks.push(tokio::spawn(measures));
+            tasks.push(vital::task("measure", measures));
         }
         pair.stance.send_replace(Stance::Serves(Arc::clone(&service)));
         Ok(Reign { service, agents, starts, tasks, stop })
@@ -231,8 +233,7 @@ fn beat(
             std::thread::sleep(pair.pulse());
         }
     };
-    let spawned = std::thread::Builder::new().name("heart".to_owned()).spawn(run);
-    spawned.map(drop).map_err(|error| format!("threads: {error}"))
+    vital::thread("heart", run)
 }
 
 /// Says how the service ends, if it ends by itself.

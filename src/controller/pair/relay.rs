@@ -118,8 +118,7 @@ impl Frame {
 /// A connection to the controller of that place, if it reigns in that epoch or a later one.
 async fn reach(pair: &Pair, at: usize, epoch: u64) -> Option<TcpStream> {
     let reached = timeout(GREETING, async {
-        let address = (pair.hosts[at].address.as_str(), pair.port);
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = pair.connect(at, GREETING / 4).await?;
         stream.set_nodelay(true)?;
         stream.write_all(&[&MARK[..], &epoch.to_be_bytes()].concat()).await?;
         let mut reigns = [0];

@@ -1,11 +1,11 @@
 //! Around the core: waits, names what happened, does what the core says, in order.
 
 use crate::base::Epoch;
-use crate::controller::log;
 use crate::controller::metrics;
 use crate::controller::pair::reign::{self, Opened, Reign};
 use crate::controller::pair::{Pair, Stance, door, link, lock, look, program, reach, warm};
 use crate::controller::service::Service;
+use crate::controller::vital;
 use crate::role::Register;
 use crate::role::takeover::{Conf as Facts, Core, Effect, Event, Why};
 use crate::slurm::conf::Conf;
@@ -82,16 +82,17 @@ impl Shell {
         // What a reign of this host that was cut short has left behind.
         let run = move || program::run("SlurmctldPrimaryOffProg", off.as_deref());
         spawn_blocking(run).await.map_err(|error| error.to_string())?;
+        self.threads()?;
+        // Before anybody is answered: one that is killed then is started again.
+        status("standby");
         for listener in listeners {
-            tokio::spawn(door::accept(Arc::clone(&self.pair), listener));
+            vital::task("accept", door::accept(Arc::clone(&self.pair), listener));
         }
-        tokio::spawn(link::run(Arc::clone(&self.pair)));
+        vital::task("link", link::run(Arc::clone(&self.pair)));
         let pair = Arc::clone(&self.pair);
         let tell =
             move || Some(metrics::text_of(Shell::service(&pair).as_deref(), pair.place_now()));
-        tokio::spawn(metrics::run_of(self.pair.own.metrics, Arc::new(tell)));
-        self.threads()?;
-        status("standby");
+        vital::task("metrics", metrics::run_of(self.pair.own.metrics, Arc::new(tell)));
         let mut ticks = tokio::time::interval((self.pair.timeout / 20).min(Duration::from_secs(1)));
         loop {
             let event = tokio::select! {
@@ -133,26 +134,17 @@ impl Shell {
     /// The threads that look at the directory, and ask agents.
     fn threads(&self) -> Result<(), String> {
         let (pair, conf) = (Arc::clone(&self.pair), self.conf.clone());
-        let thread = std::thread::Builder::new().name("reach".to_owned());
-        let spawned = thread.spawn(move || reach::run(&pair, &conf));
-        spawned.map_err(|error| format!("threads: {error}"))?;
+        vital::thread("reach", move || reach::run(&pair, &conf))?;
         let (pair, register) = (Arc::clone(&self.pair), self.register.clone());
-        let look = move || match look::share(&pair, &register) {
-            Ok(()) => {
-                let follows = Arc::clone(&pair);
-                let thread = std::thread::Builder::new().name("warm".to_owned());
-                if let Err(error) = thread.spawn(move || warm::run(&follows)) {
-                    tracing::error!("threads: {error}");
-                }
-                look::run(&pair, &register);
+        vital::thread("look", move || {
+            let follows = Arc::clone(&pair);
+            let shared = look::share(&pair, &register);
+            // A standby that follows nothing takes over slowly, and does not say so.
+            match shared.and_then(|()| vital::thread("warm", move || warm::run(&follows))) {
+                Ok(()) => look::run(&pair, &register),
+                Err(why) => crate::controller::daemon::fail(&why),
             }
-            Err(why) => {
-                tracing::error!(target: log::FATAL, "{why}");
-                crate::controller::daemon::fail(&why);
-            }
-        };
-        let thread = std::thread::Builder::new().name("look".to_owned());
-        thread.spawn(look).map(drop).map_err(|error| format!("threads: {error}"))
+        })
     }
 
     /// The service, while this controller reigns.
@@ -176,7 +168,7 @@ impl Shell {
             Ok(epoch)
         });
         let pair = Arc::clone(&self.pair);
-        tokio::spawn(async move {
+        vital::task("claim", async move {
             let event = match come_to(claims).await {
                 Ok(epoch) => Event::Opened { epoch },
                 Err((why, text)) => {
@@ -207,7 +199,7 @@ impl Shell {
             self.pair.closing.send_replace(true);
         }
         match self.reign.take() {
-            Some(reign) => drop(tokio::spawn(reign.close(Arc::clone(&self.pair)))),
+            Some(reign) => drop(vital::task("close", reign.close(Arc::clone(&self.pair)))),
             None => self.pair.happened(Event::Closed),
         }
     }
@@ -222,7 +214,7 @@ impl Shell {
         let offered =
             way.is_some_and(|way| way.send(pair.word(peer::OFFERS, epoch.0, true)).is_ok());
         let patience = pair.timeout.max(Duration::from_secs(5));
-        tokio::spawn(async move {
+        vital::task("offer", async move {
             let answer = answers.wait_for(|(of, _)| *of == epoch.0);
             let taken = offered
                 && timeout(patience, answer).await.is_ok_and(|answer| answer.is_ok_and(|a| a.1));
