@@ -5,15 +5,15 @@
 mod common;
 
 use common::frail::Frail;
-use common::model::{Model, batch, changes, dump};
+use common::model::{Model, dump};
+use common::past::{Life, killed, unharmed};
 use common::{fake_disk, shared, tiny};
 use statedir::base::{Epoch, Local, Lsn, Nanos};
 use statedir::disk::fake::{Crash, Crashes, FakeDisk, Image};
 use statedir::disk::{Access, Disk, Site};
-use statedir::format::FileName;
 use statedir::store::directory::Directory;
 use statedir::store::tags::{self, TagError};
-use statedir::store::{At, Level, ReadError, thin, verify_on};
+use statedir::store::{ReadError, thin};
 use statedir::{Options, Reader, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,71 +22,26 @@ use std::time::Duration;
 const RANDOM: u64 = 60;
 
 /// A closed store with four snapshots and saves between and behind them, and what it holds.
-fn lived_in() -> (Image, Model) {
+fn lived_in() -> Life {
     let disk = fake_disk(512);
     Store::create_on(&disk).unwrap();
     let store = Store::open_on(shared(&disk), tiny(&disk), Arc::new(Local)).unwrap();
-    let mut model = Model::new();
-    for number in 1..=22 {
-        let changes = changes(number, 3000);
-        model.push(&changes);
-        assert_eq!(store.save(batch(&changes)).unwrap(), Lsn(number));
-        if number % 5 == 0 {
+    let mut life = Life::begin(&disk);
+    for _ in 1..=22 {
+        let lsn = life.save(&disk, &store);
+        if lsn.0 % 5 == 0 {
             store.checkpoint().unwrap();
         }
     }
     store.close().unwrap();
-    (disk.image(), model)
-}
-
-/// The same of six writers that were killed as they wrote a group: each has left a torn tail,
-/// behind which the next one has sealed its epoch.
-fn killed_in() -> (Image, Model) {
-    let disk = fake_disk(512);
-    Store::create_on(&disk).unwrap();
-    let mut model = Model::new();
-    for life in 0..6 {
-        let store = Store::open_on(shared(&disk), tiny(&disk), Arc::new(Local)).unwrap();
-        assert_eq!(store.report().torn_tail.is_some(), life > 0);
-        for number in life * 3 + 1..=life * 3 + 3 {
-            let changes = changes(number, 3000);
-            model.push(&changes);
-            assert_eq!(store.save(batch(&changes)).unwrap(), Lsn(number));
-            if number % 4 == 0 {
-                store.checkpoint().unwrap();
-            }
-        }
-        drop(store);
-        let end = Reader::open_on(shared(&disk)).unwrap().end();
-        let name = FileName::Segment(end.segment).to_string();
-        disk.open(&name, Access::Write).unwrap().write_at(&[0xa5; 700], end.offset).unwrap();
-    }
-    (disk.image(), model)
+    life.image = disk.image();
+    life
 }
 
 /// The ids of the snapshots, oldest first.
 fn snapshots(disk: &dyn Disk) -> Vec<(Epoch, Lsn)> {
     let directory = Directory::read(disk).unwrap();
     thin::retained(&directory).iter().map(|s| (s.epoch, s.lsn)).collect()
-}
-
-/// The store opens for reading with everything, the past that it shows is right, nothing is
-/// damaged, and it opens for writing.
-fn unharmed(disk: &FakeDisk, model: &Model) {
-    let reader = Reader::open_on(shared(disk)).unwrap();
-    assert!(!reader.report().degraded(), "{:?}", reader.report());
-    assert_eq!(reader.view().lsn().0, model.saves());
-    for lsn in 0..=model.saves() {
-        match reader.at(At::Lsn(Lsn(lsn))) {
-            Ok(view) => assert!(dump(&view).unwrap() == *model.after(lsn), "lsn {lsn}"),
-            Err(ReadError::OutOfRange { .. }) => {}
-            Err(error) => panic!("lsn {lsn}: {error}"),
-        }
-    }
-    let verified = verify_on(shared(disk), Level::Full).unwrap();
-    assert!(verified.findings.is_empty(), "{:?}", verified.findings);
-    let store = Store::open_on(shared(disk), tiny(disk), Arc::new(Local)).unwrap();
-    assert!(dump(&store.view()).unwrap() == *model.newest());
 }
 
 /// Plays `act` on `image` and hands every state that a power cut could leave to `judge`. What `act`
@@ -127,32 +82,34 @@ fn tagged(disk: &FakeDisk, name: &str, model: &Model) -> bool {
 
 #[test]
 fn a_tag_that_was_made_is_there_whenever_power_goes_and_harms_nothing() {
-    let (image, model) = lived_in();
-    let (epoch, lsn) = snapshots(&FakeDisk::from_image(&image))[1];
+    let life = lived_in();
+    let image = &life.image;
+    let (epoch, lsn) = snapshots(&FakeDisk::from_image(image))[1];
     let act = |disk: &FakeDisk| {
         tags::tag(disk, epoch, lsn, "pre-upgrade").unwrap();
         disk.mark(1);
     };
-    let states = power_cuts(&image, act, |crash| {
+    let states = power_cuts(image, act, |crash| {
         let disk = FakeDisk::from_image(&crash.image);
-        let there = tagged(&disk, "pre-upgrade", &model);
+        let there = tagged(&disk, "pre-upgrade", &life.model);
         assert!(there || crash.acknowledged.is_none(), "{:?}", crash.survivors);
-        unharmed(&disk, &model);
+        unharmed(&disk, &life);
     });
     assert!(states >= 3, "{states}");
     let killed = |disk: Arc<dyn Disk>| drop(tags::tag(disk.as_ref(), epoch, lsn, "t"));
-    let steps = kills(&image, killed, |disk| {
-        tagged(disk, "t", &model);
-        unharmed(disk, &model);
+    let steps = kills(image, killed, |disk| {
+        tagged(disk, "t", &life.model);
+        unharmed(disk, &life);
     });
     assert!(steps >= 3, "flush, link, sync of names: {steps}");
 }
 
 #[test]
 fn without_its_sync_a_tag_is_lost() {
-    let (image, _) = lived_in();
-    let (epoch, lsn) = snapshots(&FakeDisk::from_image(&image))[1];
-    let disk = FakeDisk::from_image(&image);
+    let life = lived_in();
+    let image = &life.image;
+    let (epoch, lsn) = snapshots(&FakeDisk::from_image(image))[1];
+    let disk = FakeDisk::from_image(image);
     disk.mute(Site::SnapshotName);
     tags::tag(&disk, epoch, lsn, "t").unwrap();
     disk.mark(1);
@@ -166,8 +123,9 @@ fn without_its_sync_a_tag_is_lost() {
 
 #[test]
 fn a_tag_outlives_its_snapshot_and_goes_when_it_is_removed() {
-    let (image, model) = lived_in();
-    let disk = FakeDisk::from_image(&image);
+    let life = lived_in();
+    let image = &life.image;
+    let disk = FakeDisk::from_image(image);
     let (epoch, lsn) = snapshots(&disk)[1];
     tags::tag(&disk, epoch, lsn, "kept").unwrap();
     let options = Options { snapshot_min_bytes: 1, ..tiny(&disk).without_history() };
@@ -176,8 +134,8 @@ fn a_tag_outlives_its_snapshot_and_goes_when_it_is_removed() {
     store.prune().unwrap();
     store.close().unwrap();
     assert_eq!(snapshots(&disk).len(), 1, "retention has taken the others");
-    assert!(tagged(&disk, "kept", &model));
-    unharmed(&disk, &model);
+    assert!(tagged(&disk, "kept", &life.model));
+    unharmed(&disk, &life);
     let before = disk.image();
     let act = |disk: &FakeDisk| {
         tags::untag(disk, "kept").unwrap();
@@ -185,16 +143,17 @@ fn a_tag_outlives_its_snapshot_and_goes_when_it_is_removed() {
     };
     power_cuts(&before, act, |crash| {
         let disk = FakeDisk::from_image(&crash.image);
-        let there = tagged(&disk, "kept", &model);
+        let there = tagged(&disk, "kept", &life.model);
         assert!(!there || crash.acknowledged.is_none());
-        unharmed(&disk, &model);
+        unharmed(&disk, &life);
     });
 }
 
 #[test]
 fn tags_that_cannot_be_are_refused_and_nothing_is_made() {
-    let (image, _) = lived_in();
-    let disk = FakeDisk::from_image(&image);
+    let life = lived_in();
+    let image = &life.image;
+    let disk = FakeDisk::from_image(image);
     let (epoch, lsn) = snapshots(&disk)[0];
     for name in ["", "a b", "a/b", ".."] {
         let made = tags::tag(&disk, epoch, lsn, name);
@@ -226,9 +185,10 @@ fn prune(disk: &dyn Disk, keep: &[usize]) -> Result<usize, ReadError> {
 
 #[test]
 fn prune_costs_only_history_wherever_it_is_cut_short() {
-    let lives = [lived_in(), killed_in()];
+    let lives = [lived_in(), killed(&[3; 6], 4)];
     let keeps = [&[][..], &[0], &[1], &[2], &[1, 2]];
-    for ((image, model), keep) in lives.iter().flat_map(|life| keeps.map(|keep| (life, keep))) {
+    for (life, keep) in lives.iter().flat_map(|life| keeps.map(|keep| (life, keep))) {
+        let image = &life.image;
         let act = |disk: &FakeDisk| {
             let gone = prune(disk, keep).unwrap();
             disk.mark(gone as u64);
@@ -240,10 +200,10 @@ fn prune_costs_only_history_wherever_it_is_cut_short() {
             let found = snapshots(&disk);
             assert!(left.iter().all(|at| found.contains(&all[*at])), "what is kept stays");
             assert!(crash.acknowledged.is_none() || found.len() == left.len());
-            unharmed(&disk, model);
+            unharmed(&disk, life);
         });
         let act = |disk: Arc<dyn Disk>| drop(prune(disk.as_ref(), keep));
-        let steps = kills(image, act, |disk| unharmed(disk, model));
+        let steps = kills(image, act, |disk| unharmed(disk, life));
         println!("keeping {keep:?}: {states} states, {steps} steps");
         assert!(states > 5 && steps > 2, "keeping {keep:?}: {states} states, {steps} steps");
     }
@@ -251,12 +211,13 @@ fn prune_costs_only_history_wherever_it_is_cut_short() {
 
 #[test]
 fn compact_costs_only_history_wherever_it_is_cut_short() {
-    for (image, model) in [lived_in(), killed_in()] {
-        compact_is_cut_short(&image, &model);
+    for life in [lived_in(), killed(&[3; 6], 4)] {
+        compact_is_cut_short(&life);
     }
 }
 
-fn compact_is_cut_short(image: &Image, model: &Model) {
+fn compact_is_cut_short(life: &Life) {
+    let image = &life.image;
     let compact = |disk: Arc<dyn Disk>, clock: &FakeDisk| {
         let options = tiny(clock).without_history();
         let Ok(store) = Store::open_on(disk, options, Arc::new(Local)) else { return };
@@ -269,25 +230,26 @@ fn compact_is_cut_short(image: &Image, model: &Model) {
         image,
         |disk| compact(shared(disk), disk),
         |crash| {
-            unharmed(&FakeDisk::from_image(&crash.image), model);
+            unharmed(&FakeDisk::from_image(&crash.image), life);
         },
     );
-    let steps = kills(image, |process| compact(process, &disk), |disk| unharmed(disk, model));
+    let steps = kills(image, |process| compact(process, &disk), |disk| unharmed(disk, life));
     println!("compact: {states} states, {steps} steps");
     assert!(states > 100 && steps > 10, "{states} states, {steps} steps");
 }
 
 #[test]
 fn what_a_reader_pins_stays() {
-    let (image, model) = lived_in();
-    let disk = FakeDisk::from_image(&image);
+    let life = lived_in();
+    let image = &life.image;
+    let disk = FakeDisk::from_image(image);
     let pinned = Directory::read(&disk).unwrap().snapshots[1].name();
     let file = disk.open(&pinned, Access::Read).unwrap();
     file.try_lock(false).unwrap();
     prune(&disk, &[]).unwrap();
     assert!(disk.image().names().contains(&pinned));
     assert_eq!(snapshots(&disk).len(), 2);
-    unharmed(&disk, &model);
+    unharmed(&disk, &life);
     drop(file);
     prune(&disk, &[]).unwrap();
     assert_eq!(snapshots(&disk).len(), 1);
@@ -295,20 +257,22 @@ fn what_a_reader_pins_stays() {
 
 #[test]
 fn a_damaged_newest_snapshot_keeps_the_others() {
-    let (image, model) = lived_in();
-    let disk = FakeDisk::from_image(&image);
+    let life = lived_in();
+    let image = &life.image;
+    let disk = FakeDisk::from_image(image);
     let newest = Directory::read(&disk).unwrap().snapshots.last().unwrap().name();
     disk.open(&newest, Access::Write).unwrap().write_at(&[0xa5; 16], 5000).unwrap();
     assert!(matches!(prune(&disk, &[]), Err(ReadError::Snapshot(_))));
     assert_eq!(snapshots(&disk).len(), 4);
     let reader = Reader::open_on(shared(&disk)).unwrap();
-    assert!(dump(reader.view()).unwrap() == *model.newest(), "an older one stands in for it");
+    assert!(dump(reader.view()).unwrap() == *life.model.newest(), "an older one stands in for it");
 }
 
 #[test]
 fn log_that_a_copier_may_still_want_stays() {
-    let (image, _) = lived_in();
-    let disk = FakeDisk::from_image(&image);
+    let life = lived_in();
+    let image = &life.image;
+    let disk = FakeDisk::from_image(image);
     let directory = Directory::read(&disk).unwrap();
     let all = thin::retained(&directory);
     let gone: Vec<_> = all.iter().map(|s| (s.epoch, s.lsn)).collect();

@@ -90,8 +90,8 @@ pub enum Command {
     CreatePartition { update: Box<UpdatePartition>, who: Who },
     /// A partition is to go.
     DeletePartition { request: Box<DeletePartition>, who: Who },
-    /// A controller begins, with a store of that incarnation.
-    Begin { incarnation: [u8; 16] },
+    /// A controller begins.
+    Begin,
     /// slurm.conf was read: at the start, or `again`.
     Read { again: bool },
     /// An agent registers. `heard`: when its node was heard of before; 0: never.
@@ -198,6 +198,22 @@ impl Outcome {
     }
 }
 
+/// What `command` comes to in a store of that incarnation. What follows from a restore is decided
+/// first, and is one with the first change that is made after it: there is no way around it, also
+/// where the controller's beginning could not be saved.
+#[must_use]
+pub fn apply_in(incarnation: &[u8; 16], world: World<'_>, command: &Command) -> Outcome {
+    let Some(begun) = restored::begin(world, incarnation) else { return apply(world, command) };
+    let mut state = world.state.clone();
+    begun.changes.iter().for_each(|change| state.take(change.clone()));
+    let outcome = apply(World { state: &state, ..world }, command);
+    Outcome {
+        changes: [begun.changes, outcome.changes].concat(),
+        effects: [begun.effects, outcome.effects].concat(),
+        ..outcome
+    }
+}
+
 /// What `command` comes to.
 #[must_use]
 pub fn apply(world: World<'_>, command: &Command) -> Outcome {
@@ -215,7 +231,7 @@ pub fn apply(world: World<'_>, command: &Command) -> Outcome {
         Command::UpdatePartition { update, who } => partitions::update(world, update, who),
         Command::CreatePartition { update, who } => partitions::create(world, update, who),
         Command::DeletePartition { request, who } => partitions::delete(world, request, who),
-        Command::Begin { incarnation } => restored::begin(world, incarnation),
+        Command::Begin => Outcome::done(Vec::new(), Vec::new()),
         Command::Read { again } => reread::read(world, *again),
         Command::Register { registration, heard } => agents::register(world, registration, *heard),
         Command::Answered { nodes } => agents::answered(world, nodes),

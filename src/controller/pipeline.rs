@@ -345,10 +345,11 @@ impl Applier {
     }
 
     fn apply(&self, command: &Command, to: oneshot::Sender<Message>) -> Applied {
+        let incarnation = self.shared.store.incarnation().0;
         let Outcome { changes, reply, effects } = {
             let working = read(&self.shared.working);
             let world = World { conf: &working.0, state: &working.1, now: now() };
-            self.shared.applying.during(|| core::apply(world, command))
+            self.shared.applying.during(|| core::apply_in(&incarnation, world, command))
         };
         let began = Instant::now();
         if changes.is_empty() {

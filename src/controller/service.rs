@@ -26,6 +26,7 @@ use crate::slurm::wire::tables::{ControlStatus, Registration, Script};
 use crate::slurm::wire::{Message, Time, Unset};
 use crate::store::Store;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -48,6 +49,7 @@ pub struct Service {
     pulse: Pulse,
     launching: Launching,
     reigning: Option<Arc<Reigning>>,
+    begun: AtomicBool,
 }
 
 /// What does not change while the controller runs.
@@ -105,7 +107,10 @@ impl Service {
         let (pipeline, wanted) = Pipeline::start(conf, store, state, host.started, bell)?;
         let (pulse, launching) = (Pulse::default(), Launching::default());
         let reigning = None;
-        Ok((Service { auth, pipeline, users, host, board, pulse, launching, reigning }, wanted))
+        let begun = AtomicBool::new(false);
+        let service =
+            Service { auth, pipeline, users, host, board, pulse, launching, reigning, begun };
+        Ok((service, wanted))
     }
 
     /// The same controller, by leave of a register that several hosts share.
@@ -512,11 +517,21 @@ impl Service {
         }
     }
 
-    /// The store may have been restored, and slurm.conf changed, while nobody was in charge.
-    pub async fn begin(&self) {
-        let incarnation = self.pipeline.store().incarnation().0;
-        self.pipeline.command(Command::Begin { incarnation }).await;
-        self.pipeline.command(Command::Read { again: false }).await;
+    /// The store may have been restored, and slurm.conf changed, while nobody was in charge: what
+    /// follows from that is saved once. Returns whether it is; where there is no room, it is to be
+    /// tried again.
+    pub async fn begin(&self) -> bool {
+        if self.begun.load(Ordering::Acquire) {
+            return true;
+        }
+        for command in [Command::Begin, Command::Read { again: false }] {
+            match self.pipeline.command(command).await {
+                Some(reply) if !is_put_off(&reply) => {}
+                _ => return false,
+            }
+        }
+        self.begun.store(true, Ordering::Release);
+        true
     }
 
     /// Reads slurm.conf again. With a mistake in it, everything stays as it was.

@@ -7,7 +7,7 @@
 //!   durable, that is an error, never an end;
 //! - nothing is changed, and no lock of the writer's is taken.
 
-use crate::base::{Chain, Epoch, Lsn};
+use crate::base::{Chain, Epoch, Lsn, SegmentId};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{Control, FileName, FormatError, Group, SnapshotHeader};
@@ -17,6 +17,7 @@ use crate::store::beyond::Beyond;
 use crate::store::decision::Stand;
 use crate::store::directory::Directory;
 use crate::store::error::{Damage, Evidence, Found, OpenError, ReadError};
+use crate::store::follow;
 use crate::store::pin::Pins;
 use crate::store::reader::{Reader, writer_lives};
 use crate::store::recovery;
@@ -111,7 +112,9 @@ impl Extract {
         // Also where a writer has only begun with its very first segment.
         let mut segments = self.pins.directory().segments.values();
         let empty = snapshots.is_empty() && segments.all(|segment| segment.first.is_none());
-        let beginning = (empty || self.seals.genesis().is_some()).then_some(None);
+        let begins = |first: SegmentId| self.seals.bounds(first.epoch);
+        let beginning = empty || self.seals.genesis().is_some_and(begins);
+        let beginning = beginning.then_some(None);
         beginning.into_iter().chain(snapshots.into_iter().map(Some)).collect()
     }
 
@@ -237,11 +240,9 @@ impl Extract {
         Ok(groups.offset() == place.offset && last == Some((place.lsn, place.chain)))
     }
 
-    /// The finished snapshots on the history.
+    /// The finished snapshots that are known to lie on the history.
     fn snapshots(&self) -> impl Iterator<Item = &SnapshotHeader> {
-        let sound = self.pins.directory().snapshots.iter();
-        let sound = sound.filter_map(|facts| facts.header.as_ref().ok());
-        sound.filter(|header| self.seals.holds(header.epoch, header.lsn))
+        follow::snapshots(self.pins.directory(), &self.seals)
     }
 }
 

@@ -4,7 +4,7 @@
 //! Invariant: nothing is handed out before it is durable and acknowledged (in this process), or
 //! vouched for by a watermark (in another one).
 
-use crate::base::{Epoch, Lsn, Nanos};
+use crate::base::{Epoch, Lsn, Nanos, SegmentId};
 use crate::disk::Disk;
 use crate::format::segment::FIRST_GROUP;
 use crate::format::{FileName, FormatError, GroupHeader, Kind, Ops, SnapshotHeader};
@@ -14,7 +14,7 @@ use crate::store::error::ReadError;
 use crate::store::inner::Inner;
 use crate::store::recovery;
 use crate::store::walk::{Seals, Walk, Walked, genesis};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -104,7 +104,11 @@ impl Follower {
 
     fn new(source: Source, directory: Directory, from: Lsn) -> Result<Follower, ReadError> {
         let seals = Seals::of(&directory);
-        let at = start(&directory, &seals, from)?;
+        let disk = match &source {
+            Source::Inside(inner) => inner.disk.as_ref(),
+            Source::Outside(disk) => disk.as_ref(),
+        };
+        let at = start(disk, &directory, &seals, from)?;
         // What a snapshot holds was acknowledged, whatever the watermarks say so far.
         let snapshots = snapshots(&directory, &seals);
         let vouched = snapshots.map(|header| header.lsn).max().unwrap_or_default();
@@ -200,12 +204,12 @@ impl Follower {
             found = self.read_from(disk.as_ref())?;
             let gone = !self.directory.segments.contains_key(&self.at.segment);
             if !found && gone && self.at.segment.epoch.0 > 0 {
-                return Err(behind(&self.directory));
+                return Err(behind(disk.as_ref(), &self.directory, &self.seals, self.next));
             }
             // A deletion that was cut short may leave older segments, but not the next one.
             match further.filter(|_| !found) {
                 Some(there) if there.lsn > self.at.lsn => {
-                    return Err(ReadError::Behind { oldest: there.lsn.next() });
+                    return Err(behind(disk.as_ref(), &self.directory, &self.seals, self.next));
                 }
                 Some(there) => {
                     // Each time further on, so this ends.
@@ -227,7 +231,7 @@ impl Follower {
         self.seals = Seals::of(&self.directory);
         if self.seals.newest() > before && before.is_some() {
             self.ahead.clear();
-            self.at = start(&self.directory, &self.seals, self.next)?;
+            self.at = start(disk, &self.directory, &self.seals, self.next)?;
         }
         Ok(())
     }
@@ -278,9 +282,40 @@ fn corrupt(error: FormatError) -> ReadError {
     ReadError::Io(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn behind(directory: &Directory) -> ReadError {
-    let first = directory.segments.values().filter_map(|s| s.first.map(|group| group.first_lsn));
-    ReadError::Behind { oldest: first.min().unwrap_or_default() }
+/// Where saves after `wanted` can be had again: what begins before it does not lead there, and what
+/// begins behind it may lead nowhere, either.
+fn behind(disk: &dyn Disk, directory: &Directory, seals: &Seals, wanted: Lsn) -> ReadError {
+    let logs = firsts(directory, seals).map(|(_, first)| first.first_lsn);
+    let snapshots = snapshots(directory, seals).map(|header| header.lsn.next());
+    let oldest: BTreeSet<Lsn> = logs.chain(snapshots).filter(|lsn| *lsn > wanted).collect();
+    let mut there = oldest.iter().filter(|lsn| leads_to(disk, directory, seals, **lsn));
+    let oldest = there.next().or(oldest.last()).copied();
+    ReadError::Behind { oldest: oldest.unwrap_or(wanted.next()) }
+}
+
+/// Whether the save is in the log.
+fn leads_to(disk: &dyn Disk, directory: &Directory, seals: &Seals, lsn: Lsn) -> bool {
+    let walk = place(directory, seals, lsn).map(|at| Walk::new(disk, directory, seals, at));
+    let Some(Ok(mut walk)) = walk else { return false };
+    while let Ok(Walked::Group(header)) = walk.step() {
+        if header.saves > 0 {
+            return header.first_lsn <= lsn;
+        }
+        walk.pass();
+    }
+    false
+}
+
+/// The segments that are known to begin on the history, each with its first group.
+fn firsts<'a>(
+    directory: &'a Directory,
+    seals: &'a Seals,
+) -> impl Iterator<Item = (SegmentId, GroupHeader)> + 'a {
+    let firsts = directory.segments.values().filter_map(|s| Some((s.id, s.first?)));
+    firsts.filter(|(id, first)| {
+        let before = Lsn(first.first_lsn.0.saturating_sub(1));
+        seals.bounds(id.epoch) && seals.holds(id.epoch, before)
+    })
 }
 
 /// Where the log goes on behind a snapshot.
@@ -294,44 +329,41 @@ pub(crate) fn position_of(header: &SnapshotHeader) -> Position {
     }
 }
 
-/// The sound snapshots that lie on the history, by LSN.
+/// The sound snapshots that are known to lie on the history, by LSN.
 pub(crate) fn snapshots<'a>(
     directory: &'a Directory,
     seals: &'a Seals,
 ) -> impl Iterator<Item = &'a SnapshotHeader> {
     let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
-    sound.filter(|header| seals.accepts(header))
+    sound.filter(|header| seals.accepts(header) && seals.bounds(header.epoch))
 }
 
 /// A place in the log from which `from` is reached.
-fn start(directory: &Directory, seals: &Seals, from: Lsn) -> Result<Position, ReadError> {
+fn start(
+    disk: &dyn Disk,
+    directory: &Directory,
+    seals: &Seals,
+    from: Lsn,
+) -> Result<Position, ReadError> {
+    let nothing = directory.segments.is_empty() && directory.snapshots.is_empty();
+    let at = place(directory, seals, from).or_else(|| nothing.then(|| genesis(seals)));
+    at.ok_or_else(|| behind(disk, directory, seals, from))
+}
+
+/// The last place before `from` of which it is known that the history goes through it.
+fn place(directory: &Directory, seals: &Seals, from: Lsn) -> Option<Position> {
     let before = |lsn: Lsn| lsn.0 < from.0.max(1);
-    let on_path = directory.segments.values().filter(|segment| {
-        let first = segment.first.map(|group| group.first_lsn);
-        first.is_some_and(|first| {
-            first <= Lsn(from.0.max(1)) && seals.holds(segment.id.epoch, Lsn(first.0 - 1))
-        })
-    });
-    let segment = on_path.max_by_key(|segment| segment.id).and_then(|segment| {
-        let first = segment.first?;
-        Some(Position {
-            segment: segment.id,
-            offset: FIRST_GROUP,
-            lsn: Lsn(first.first_lsn.0 - 1),
-            chain: first.prev,
-            time: first.time,
-        })
+    let early = firsts(directory, seals).filter(|(_, first)| first.first_lsn.0 <= from.0.max(1));
+    let segment = early.max_by_key(|(id, _)| *id).map(|(segment, first)| Position {
+        segment,
+        offset: FIRST_GROUP,
+        lsn: Lsn(first.first_lsn.0.saturating_sub(1)),
+        chain: first.prev,
+        time: first.time,
     });
     let snapshot = snapshots(directory, seals)
         .filter(|header| before(header.lsn))
         .max_by_key(|header| (header.epoch, header.lsn))
         .map(position_of);
-    let best = [segment, snapshot].into_iter().flatten().max_by_key(|position| position.lsn);
-    match best {
-        Some(position) => Ok(position),
-        None if directory.segments.is_empty() && directory.snapshots.is_empty() => {
-            Ok(genesis(seals))
-        }
-        None => Err(behind(directory)),
-    }
+    [segment, snapshot].into_iter().flatten().max_by_key(|position| position.lsn)
 }

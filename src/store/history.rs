@@ -2,10 +2,9 @@
 
 use crate::base::{Lsn, Nanos};
 use crate::disk::Disk;
-use crate::format::FileName;
 use crate::store::directory::Directory;
 use crate::store::error::{Found, OpenError, ReadError};
-use crate::store::lineage::Era;
+use crate::store::follow::snapshots;
 use crate::store::recovery::{Target, Writer, recover};
 use crate::store::state::View;
 use crate::store::walk::Seals;
@@ -44,13 +43,13 @@ pub(crate) fn range(
 /// As [`range`], from the facts.
 pub(crate) fn range_of(directory: &Directory, newest_lsn: Lsn, newest_time: Nanos) -> History {
     let seals = Seals::of(directory);
-    let (oldest_lsn, oldest_time) = if seals.genesis().is_some() {
-        (Lsn::ZERO, Nanos::default())
-    } else {
-        let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
-        let oldest = sound.map(|header| (header.lsn, header.time)).min();
-        oldest.unwrap_or((newest_lsn, newest_time))
-    };
+    let (oldest_lsn, oldest_time) =
+        if seals.genesis().is_some_and(|first| seals.bounds(first.epoch)) {
+            (Lsn::ZERO, Nanos::default())
+        } else {
+            let oldest = snapshots(directory, &seals).map(|header| (header.lsn, header.time)).min();
+            oldest.unwrap_or((newest_lsn, newest_time))
+        };
     History { oldest_lsn, oldest_time, newest_lsn, newest_time }
 }
 
@@ -64,7 +63,8 @@ pub(crate) fn at(disk: &dyn Disk, at: At, writer: Writer) -> Result<View, ReadEr
             return Err(ReadError::OutOfRange { oldest: oldest.oldest_lsn, newest });
         }
         At::Time(time) if time < oldest.oldest_time => {
-            return Err(ReadError::TooEarly { oldest: oldest.oldest_time });
+            let oldest = begins_again(disk, &directory, time, writer)?;
+            return Err(ReadError::TooEarly { oldest });
         }
         At::Lsn(_) | At::Time(_) => {}
     }
@@ -74,7 +74,7 @@ pub(crate) fn at(disk: &dyn Disk, at: At, writer: Writer) -> Result<View, ReadEr
     };
     let view = match recover(disk, target, writer) {
         Ok(recovered) => recovered.view,
-        Err(error) => return Err(below_a_gap(&directory, at, error)),
+        Err(error) => return Err(below_a_gap(disk, &directory, at, error, writer)?),
     };
     match at {
         At::Lsn(lsn) if view.lsn() != lsn => {
@@ -85,26 +85,47 @@ pub(crate) fn at(disk: &dyn Disk, at: At, writer: Writer) -> Result<View, ReadEr
 }
 
 /// A deletion that was cut short may have left older files, but not the ones that lead on from
-/// them: that is no damage, the history begins behind the gap. Where it took the start of the next
-/// epoch, and the seal in it, nobody can tell a torn tail that the next epoch had left behind from
-/// damage: either way nothing leads on from there.
-fn below_a_gap(directory: &Directory, at: At, error: OpenError) -> ReadError {
-    let OpenError::Corruption(damage) = &error else { return error.into() };
+/// them: that is no damage, the history begins behind the gap.
+fn below_a_gap(
+    disk: &dyn Disk,
+    directory: &Directory,
+    at: At,
+    error: OpenError,
+    writer: Writer,
+) -> Result<ReadError, ReadError> {
+    let OpenError::Corruption(damage) = &error else { return Ok(error.into()) };
     let seals = Seals::of(directory);
-    let unsealed = match FileName::parse(&damage.file) {
-        Some(FileName::Segment(id)) => seals.era(id.epoch) == Era::Older,
-        _ => false,
+    let behind = snapshots(directory, &seals).find(|header| header.lsn > damage.survives);
+    let (true, Some(oldest)) = (matches!(damage.found, Found::Missing | Found::Nothing), behind)
+    else {
+        return Ok(error.into());
     };
-    if !unsealed && !matches!(damage.found, Found::Missing | Found::Nothing) {
-        return error.into();
+    Ok(match at {
+        At::Lsn(_) => {
+            let newest = recover(disk, Target::End, writer)?.view.lsn();
+            ReadError::OutOfRange { oldest: oldest.lsn, newest }
+        }
+        At::Time(time) => {
+            ReadError::TooEarly { oldest: begins_again(disk, directory, time, writer)? }
+        }
+    })
+}
+
+/// The first time after `time` of which the state is known. Of a snapshot's own time it is not
+/// where the log behind it is gone: another save may have been made at that time.
+fn begins_again(
+    disk: &dyn Disk,
+    directory: &Directory,
+    time: Nanos,
+    writer: Writer,
+) -> Result<Nanos, ReadError> {
+    let seals = Seals::of(directory);
+    for header in snapshots(directory, &seals).filter(|header| header.time > time) {
+        match recover(disk, Target::Time(header.time), writer) {
+            Ok(_) => return Ok(header.time),
+            Err(OpenError::Corruption(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let sound = directory.snapshots.iter().filter_map(|facts| facts.header.as_ref().ok());
-    let on_history = sound.filter(|header| seals.accepts(header));
-    let lsns: Vec<(Lsn, Nanos)> = on_history.map(|header| (header.lsn, header.time)).collect();
-    let behind = lsns.iter().copied().find(|(lsn, _)| *lsn > damage.survives);
-    match (behind.zip(lsns.last().copied()), at) {
-        (Some(((oldest, _), (newest, _))), At::Lsn(_)) => ReadError::OutOfRange { oldest, newest },
-        (Some(((_, oldest), _)), At::Time(_)) => ReadError::TooEarly { oldest },
-        (None, _) => error.into(),
-    }
+    Ok(recover(disk, Target::End, writer)?.view.time())
 }

@@ -87,6 +87,10 @@ pub fn orphaned_on(disk: &dyn Disk, orphan: &Orphan) -> io::Result<Vec<Saved>> {
 
 /// Where the part of a segment begins that lies behind its epoch's seal, or off the history.
 fn begins(facts: &SegmentFacts, seals: &Seals) -> Option<u64> {
+    // Without the newest seal nobody can tell.
+    if !seals.tied() {
+        return None;
+    }
     let seal = seals.end_of(facts.id.epoch);
     let segment = match seal.map(|seal| facts.id.cmp(&seal.segment)) {
         Some(Ordering::Less) | None => Segment::Earlier,

@@ -356,7 +356,7 @@ impl Recovery<'_> {
                 self.report.unfinished.push(facts.name());
                 continue;
             }
-            if !self.on_history(facts) || self.beyond_target(facts) {
+            if !self.on_history(facts) || self.beyond_target(facts) || !self.bounded(facts.epoch) {
                 continue;
             }
             match self.replay_onto(facts) {
@@ -375,6 +375,7 @@ impl Recovery<'_> {
             }
         }
         let start = genesis(&self.seals);
+        let start = if self.bounded(start.segment.epoch) { start } else { Position::default() };
         self.replay(&mut View::default(), start)
     }
 
@@ -416,6 +417,12 @@ impl Recovery<'_> {
             // What is damaged says with its name only that it was.
             Err(_) => self.seals.holds(facts.epoch, facts.lsn),
         }
+    }
+
+    /// Whether what the epoch holds can be taken for the past. The newest state is held against
+    /// everything that vouches for more, a past one is not.
+    fn bounded(&self, epoch: Epoch) -> bool {
+        matches!(self.target, Target::End | Target::BeforeDamage) || self.seals.bounds(epoch)
     }
 
     fn beyond_target(&self, facts: &SnapshotFacts) -> bool {

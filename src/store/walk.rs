@@ -24,6 +24,8 @@ pub struct Seals {
     ends: BTreeMap<Epoch, Seal>,
     genesis: Option<SegmentId>,
     newest: Option<SegmentId>,
+    /// The greatest epoch that has left a group or a finished snapshot.
+    reached: Option<Epoch>,
 }
 
 impl Seals {
@@ -35,7 +37,10 @@ impl Seals {
             .values()
             .filter_map(|segment| Some((segment.id.epoch, (segment.id, segment.seal?))))
             .collect();
-        let mut seals = Seals::default();
+        let segments = directory.segments.values().filter(|segment| segment.first.is_some());
+        let snapshots = directory.snapshots.iter().filter(|snapshot| snapshot.header.is_ok());
+        let epochs = segments.map(|s| s.id.epoch).chain(snapshots.map(|s| s.epoch));
+        let mut seals = Seals { reached: epochs.max(), ..Seals::default() };
         let mut at = starts.keys().next_back().copied();
         seals.newest = at.and_then(|epoch| starts.get(&epoch)).map(|(id, _)| *id);
         while let Some((id, seal)) = at.and_then(|epoch| starts.get(&epoch)) {
@@ -70,6 +75,21 @@ impl Seals {
     #[must_use]
     pub fn end_of(&self, epoch: Epoch) -> Option<&Seal> {
         self.ends.get(&epoch)
+    }
+
+    /// Whether it is known how far the history goes in `epoch`. A deletion that was cut short may
+    /// have taken the start of a later epoch, and the seal in it: then what a deposed writer has
+    /// left behind that seal cannot be told from history, nor can a torn tail from damage.
+    #[must_use]
+    pub fn bounds(&self, epoch: Epoch) -> bool {
+        let sealed = self.tied() && self.ends.contains_key(&epoch);
+        sealed || self.reached.is_none_or(|last| epoch >= last)
+    }
+
+    /// Whether the start of the last epoch is there: the seals then tell of the history.
+    #[must_use]
+    pub fn tied(&self) -> bool {
+        self.newest.map(|newest| newest.epoch) >= self.reached
     }
 
     /// Whether a state of `epoch` at `lsn` can lie on the history.
@@ -248,12 +268,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Where the present segment is shorter than when it was made, which was before its first group
-    /// was written: what is lost with the rest, nobody can tell.
+    /// was written: what is lost with the rest, nobody can tell. Behind that length room is made as
+    /// groups need it: a crash may take the new length, but not the group, if only padding of it
+    /// stands behind the old one.
     fn cut(&self) -> io::Result<Option<(Stand, Found)>> {
         let Some(groups) = &self.groups else { return Ok(None) };
         let facts = self.directory.segments.get(&self.at.segment);
-        let prewritten = facts.and_then(|facts| facts.header.ok()).map_or(0, |h| h.prewritten);
-        let (len, made) = (groups.file().len()?, prewritten.max(self.at.offset));
+        let made = facts.and_then(|facts| facts.header.ok()).map_or(0, |h| h.prewritten);
+        let len = groups.file().len()?;
         Ok((len < made).then_some((Stand::Missing, Found::Cut { len, made })))
     }
 

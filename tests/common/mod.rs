@@ -7,6 +7,7 @@ pub mod frozen;
 pub mod held;
 pub mod limited;
 pub mod model;
+pub mod past;
 pub mod random;
 
 use statedir::Options;

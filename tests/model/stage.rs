@@ -297,6 +297,7 @@ impl Stage {
         let history = store.history().unwrap();
         assert_eq!(history.newest_lsn.0, self.newest());
         assert!(!self.all_kept || history.oldest_lsn == Lsn::ZERO, "{history:?}");
+        self.readable(&store.at(At::Lsn(history.oldest_lsn)).unwrap(), history.oldest_lsn);
         let known = self.times.get(index(lsn)).filter(|_| by_time);
         let at = known.map_or(At::Lsn(Lsn(lsn)), |time| At::Time(*time));
         // Of a time, the last save that is not later.
@@ -309,7 +310,9 @@ impl Stage {
                 assert_eq!(dump(&view).unwrap(), *self.model.after(wanted), "{at:?}");
             }
             Err(ReadError::OutOfRange { oldest, newest }) => {
+                assert_eq!(newest, history.newest_lsn, "{at:?}");
                 assert!(wanted < oldest.0 || wanted > newest.0, "{at:?} of {history:?}");
+                self.readable(&store.at(At::Lsn(oldest)).unwrap(), oldest);
                 assert!(
                     oldest.0 <= history.oldest_lsn.0.max(self.gaps_below),
                     "{oldest} {} {history:?}",
@@ -319,27 +322,44 @@ impl Stage {
             Err(ReadError::TooEarly { oldest }) => {
                 assert!(oldest == history.oldest_time || self.gaps_below > 0, "{history:?}");
                 assert!(known.is_some_and(|time| *time < oldest), "{at:?} of {history:?}");
+                let first = store.at(At::Time(oldest)).unwrap();
+                self.readable(&first, first.lsn());
             }
             Err(error) => panic!("{at:?} of {history:?}: {error}"),
         }
     }
 
+    /// What was said to be the oldest that can be read.
+    fn readable(&self, view: &View, lsn: Lsn) {
+        assert_eq!(view.lsn(), lsn);
+        assert_eq!(dump(view).unwrap(), *self.model.after(lsn.0), "lsn {lsn}");
+    }
+
     fn follow(&self, from: u64) {
         let store = self.store();
         let oldest = store.history().unwrap().oldest_lsn.0.max(self.gaps_below);
-        self.follows(store.follow(Lsn(from)), from, self.newest(), oldest);
+        self.follows(&|lsn| store.follow(lsn), from, self.newest(), oldest);
     }
 
-    /// `follower` hands out exactly the saves `from` to `last`, or says that it cannot, because
-    /// they are not all behind the `oldest` state that can be read.
-    fn follows(&self, follower: Result<Follower, ReadError>, from: u64, last: u64, oldest: u64) {
+    /// A follower hands out exactly the saves `from` to `last`, or says that it cannot, because
+    /// they are not all behind the `oldest` state that can be read, and from where on it can.
+    fn follows(
+        &self,
+        follow: &dyn Fn(Lsn) -> Result<Follower, ReadError>,
+        from: u64,
+        last: u64,
+        oldest: u64,
+    ) {
         let behind = |lsn: u64, error: &ReadError| {
-            let said = matches!(error, ReadError::Behind { .. });
-            assert!(said && lsn <= oldest, "save {lsn} of {oldest} to {last}: {error}");
+            let ReadError::Behind { oldest: said } = error else { panic!("save {lsn}: {error}") };
+            assert!(lsn <= oldest && said.0 > lsn, "save {lsn} of {oldest} to {last}: {error}");
+            let first = follow(*said).unwrap().next(Duration::ZERO).unwrap();
+            let first = first.map(|saved| saved.lsn);
+            assert_eq!(first, (said.0 <= last).then_some(*said), "as was said of {lsn}");
         };
-        let mut follower = match follower {
+        let mut follower = match follow(Lsn(from)) {
             Ok(follower) => follower,
-            Err(error) => return behind(from, &error),
+            Err(error) => return behind(from.max(1), &error),
         };
         for lsn in from.max(1)..=last {
             let saved = match follower.next(Duration::ZERO) {
@@ -375,7 +395,7 @@ impl Stage {
         assert!(reader.writer_lives());
         let shown = reader.view().lsn().0;
         let oldest = reader.history().oldest_lsn.0.max(self.gaps_below);
-        self.follows(reader.follow(Lsn(from)), from, shown, oldest);
+        self.follows(&|lsn| reader.follow(lsn), from, shown, oldest);
         match reader.at(At::Lsn(Lsn(from))) {
             Ok(view) => assert_eq!(dump(&view).unwrap(), *self.model.after(from)),
             Err(ReadError::OutOfRange { oldest, newest }) => {

@@ -26,13 +26,13 @@ use crate::slurm::wire::constants::{job as state, node, rc, reason};
 use crate::slurm::wire::{Message, Text, Time, Unset};
 use std::sync::Arc;
 
-/// A controller begins with a store of that incarnation.
-pub fn begin(world: World<'_>, incarnation: &[u8; 16]) -> Outcome {
-    let mut draft = Draft::new(world);
+/// What it comes to that the state is in a store of that incarnation; `None`: it was there before.
+pub fn begin(world: World<'_>, incarnation: &[u8; 16]) -> Option<Outcome> {
     let before = world.state.origin.as_ref();
     if before.is_some_and(|origin| origin.incarnation == incarnation) {
-        return draft.outcome(Message::code(rc::OK));
+        return None;
     }
+    let mut draft = Draft::new(world);
     let restored = before.map_or(Time(0), |_| Time(world.now));
     draft.put(Change::Origin(Origin { incarnation: incarnation.to_vec(), restored }));
     if restored.0 != 0 {
@@ -44,7 +44,7 @@ pub fn begin(world: World<'_>, incarnation: &[u8; 16]) -> Outcome {
             until - 1
         ));
     }
-    draft.outcome(Message::code(rc::OK))
+    Some(draft.outcome(Message::code(rc::OK)))
 }
 
 /// Ids that were given out since are not given again; which they were.

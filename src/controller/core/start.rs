@@ -3,13 +3,16 @@
 //! Invariants, whatever was proposed and however long ago: a core is never given twice, unless jobs
 //! share it, and then to no more of them than OverSubscribe says; nor is memory given beyond what a
 //! node has; a node that takes no work gets none, and one that a user has for himself is nobody
-//! else's; a job starts only if nothing but room kept it waiting; a task of an array becomes a job
+//! else's; a job starts only if nothing but room kept it waiting, and after a restore
+//! only when every node has said what it runs; a task of an array becomes a job
 //! of its own in the same save in which it starts.
 
 use crate::controller::core::array::{Split, has as has_task, split};
 use crate::controller::core::ending::next;
 use crate::controller::core::ids::Ids;
-use crate::controller::core::{Effect, Outcome, Start, World, current, deadline, known, members};
+use crate::controller::core::{
+    Effect, Outcome, Start, World, current, deadline, known, members, restored,
+};
 use crate::controller::job::{Course, Job, Share};
 use crate::controller::sched::cores::Cores;
 use crate::controller::sched::grid::{has, takes_work};
@@ -46,6 +49,12 @@ fn decide(world: World<'_>, start: &Start) -> Result<Outcome, u32> {
     };
     if !fits || !job.is_pending() || wait(world.state, job, world.now).is_some() {
         return Err(NOT_PENDING);
+    }
+    // It may run on a node that has not registered since a restore.
+    if restored::is_behind(world.state, job)
+        && !restored::awaited(world.conf, world.state).is_empty()
+    {
+        return Err(NODES_BUSY);
     }
     let partition = partition_of(world, job, &start.partition)?;
     let places = places(world, &partition, &start.shares)?;

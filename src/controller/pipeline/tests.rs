@@ -133,6 +133,21 @@ impl Lab {
     }
 }
 
+/// The beginning of a controller is a change as any other: it may be refused.
+#[test]
+fn what_follows_from_a_restore_is_saved_with_the_first_change_that_there_is_room_for() {
+    let lab = lab();
+    lab.disk.set_room(Some(0));
+    let long = "x".repeat(100_000);
+    assert_eq!(lab.does(drain("n[0-99]", &long)), Some(AGAIN));
+    assert_eq!(lab.agree().origin, None);
+    lab.disk.set_room(None);
+    lab.until(|lab| lab.does(drain("n1", "x")) == Some(rc::OK));
+    let live = lab.pipeline.durable();
+    let store = lab.pipeline.store().incarnation().0;
+    assert_eq!(live.state.origin.unwrap().incarnation, store);
+}
+
 #[test]
 fn a_reply_waits_for_the_flush_and_nothing_of_the_change_is_told_before() {
     let lab = lab();

@@ -4,7 +4,7 @@
 //! Invariants: no request waits for a pass; however fast things change, passes take at most a tenth
 //! of the time, or have a second between them, and in the first second after a start at most half
 //! of it: who has waited for a controller does not wait once more; what rings during a pass is not
-//! forgotten.
+//! forgotten; no job is started before the controller's beginning is saved ([`Service::begin`]).
 
 use crate::controller::core::Command;
 use crate::controller::core::restored;
@@ -30,6 +30,9 @@ const REST: u32 = 9;
 /// and no longer than this: jobs that could start wait for it.
 const REST_MAX: Duration = Duration::from_secs(1);
 
+/// Where a controller's beginning could not be saved, how long until it is tried again.
+const ROOM: Duration = Duration::from_secs(1);
+
 /// How many starts are under way at once: others who want something come in between.
 const AT_ONCE: usize = 64;
 
@@ -43,6 +46,9 @@ fn parameter(conf: &Conf, name: &str) -> Option<u64> {
 
 /// Runs passes until it is aborted.
 pub async fn run(service: Arc<Service>, bell: Bell) {
+    while !service.begin().await {
+        sleep(ROOM).await;
+    }
     let started = Instant::now();
     loop {
         let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! What a restored store does of jobs that nodes still run, and of those they do not.
 
 use super::*;
-use crate::controller::core::{Command, Effect, apply};
+use crate::controller::core::{Command, Effect, Start, Who, apply_in};
 use crate::controller::job::{Share, TaskRun, unbegun};
 use crate::slurm::wire::constants::step;
 use crate::slurm::wire::tables::{JobDesc, Registration, StepId};
@@ -14,6 +14,7 @@ const TWO: [u8; 16] = [2; 16];
 struct Lab {
     conf: Conf,
     state: State,
+    incarnation: [u8; 16],
     now: i64,
 }
 
@@ -24,22 +25,33 @@ impl Lab {
                     PartitionName=p Nodes=ALL Default=YES\n";
         let conf = Conf::read(Path::new("/x"), &mut |_| Ok(text.to_owned())).unwrap();
         let state = State { next_id: 100, ..State::default() };
-        let mut lab = Lab { conf, state, now: 1000 };
-        lab.does(&Command::Begin { incarnation: ONE });
+        let mut lab = Lab { conf, state, incarnation: ONE, now: 1000 };
+        lab.does(&Command::Begin);
         lab
+    }
+
+    /// A controller begins with the store restored.
+    fn is_restored(&mut self) {
+        self.incarnation = TWO;
+        self.does(&Command::Begin);
     }
 
     fn does(&mut self, command: &Command) -> Vec<Effect> {
         let world = World { conf: &self.conf, state: &self.state, now: self.now };
-        let outcome = apply(world, command);
+        let outcome = apply_in(&self.incarnation, world, command);
         outcome.changes.into_iter().for_each(|change| self.state.take(change));
         outcome.effects
     }
 
     /// A job that was submitted now.
     fn job(&mut self, id: u32, course: Course) {
-        let spec =
-            JobDesc { user_id: 7, time_limit: 10, partition: "p".into(), ..JobDesc::unset() };
+        let spec = JobDesc {
+            user_id: 7,
+            time_limit: 10,
+            partition: "p".into(),
+            begin_time: Time(0),
+            ..JobDesc::unset()
+        };
         let course = Course { priority: 5, submit_time: Time(self.now), ..course };
         self.state.take(Change::Job(Arc::new(Job { id, spec: Arc::new(spec), course })));
     }
@@ -57,6 +69,7 @@ impl Lab {
             cores: 1,
             threads: 1,
             real_memory: 100,
+            up_time: 1_000_000,
             steps: steps.collect(),
             ..Registration::default()
         };
@@ -79,12 +92,19 @@ fn running(node: &str, launched: i64) -> Course {
     Course { state, shares: vec![share], batch_host, launched, launches, ..unbegun() }
 }
 
+/// On one core of n1.
+fn starts(job: u32) -> Command {
+    let share = Share { node: "n1".into(), cpus: 1, memory: 0, cores: Bits::from_set(4, [0]) };
+    let start = Start { job, task: None, partition: "p".into(), shares: vec![share] };
+    Command::Start { start: Box::new(start) }
+}
+
 #[test]
 fn a_job_that_waits_in_a_restored_state_and_runs_on_its_node_goes_on_and_is_listed() {
     let mut lab = Lab::new();
     lab.job(7, unbegun());
     lab.now = 2000;
-    lab.does(&Command::Begin { incarnation: TWO });
+    lab.is_restored();
     assert_eq!((lab.state.next_id, lab.state.unseen), (1100, Some((100, 1100))));
     let effects = lab.registers("n1", &[7, 150]);
     assert!(!Lab::ends(&effects), "{effects:?}");
@@ -103,7 +123,7 @@ fn a_job_that_went_on_to_another_node_is_followed_there() {
     let mut lab = Lab::new();
     lab.job(7, running("n1", 1000));
     lab.now = 2000;
-    lab.does(&Command::Begin { incarnation: TWO });
+    lab.is_restored();
     assert!(!Lab::ends(&lab.registers("n2", &[7])));
     assert_eq!(lab.of(7).batch_host.lossy(), "n2");
     assert_eq!((lab.state.load_of("n1").cpus, lab.state.load_of("n2").cpus), (0, 4));
@@ -116,12 +136,12 @@ fn what_was_started_since_the_restore_is_judged_as_always() {
     let mut lab = Lab::new();
     lab.job(8, unbegun());
     lab.now = 2000;
-    lab.does(&Command::Begin { incarnation: TWO });
+    lab.is_restored();
     lab.job(8, Course { launched: Time(2000), launches: 1, ..unbegun() });
     assert!(Lab::ends(&lab.registers("n1", &[8])));
     let mut lab = Lab::new();
     lab.job(7, Course { launches: 1, ..unbegun() });
-    lab.does(&Command::Begin { incarnation: ONE });
+    lab.does(&Command::Begin);
     assert_eq!(lab.state.next_id, 100, "a start is no restore");
     assert!(Lab::ends(&lab.registers("n1", &[7])));
 }
@@ -131,7 +151,7 @@ fn what_was_started_since_the_restore_is_judged_as_always() {
 fn what_was_never_started_and_runs_goes_on_without_a_restore_too() {
     let mut lab = Lab::new();
     lab.job(7, unbegun());
-    lab.does(&Command::Begin { incarnation: ONE });
+    lab.does(&Command::Begin);
     assert!(!Lab::ends(&lab.registers("n1", &[7])));
     assert_eq!(lab.of(7).state, state::RUNNING);
 }
@@ -142,7 +162,7 @@ fn an_array_of_which_a_task_runs_is_held() {
     let tasks = vec![TaskRun { first: 1, last: 3, step: 1 }];
     lab.job(7, Course { array_job_id: 7, tasks, ..unbegun() });
     lab.now = 2000;
-    lab.does(&Command::Begin { incarnation: TWO });
+    lab.is_restored();
     assert!(!Lab::ends(&lab.registers("n1", &[7])));
     assert_eq!((lab.of(7).state, lab.of(7).priority), (state::PENDING, 0));
 }
@@ -154,7 +174,7 @@ fn nothing_starts_until_every_node_has_registered_or_is_out() {
     lab.registers("n1", &[]);
     lab.registers("n2", &[]);
     lab.now = 2000;
-    lab.does(&Command::Begin { incarnation: TWO });
+    lab.is_restored();
     assert_eq!(awaited(&lab.conf, &lab.state), ["n1", "n2"]);
     lab.registers("n1", &[]);
     assert_eq!(awaited(&lab.conf, &lab.state), ["n2"]);
@@ -163,4 +183,52 @@ fn nothing_starts_until_every_node_has_registered_or_is_out() {
     assert_eq!(awaited(&lab.conf, &lab.state), ["n2"], "it may come back");
     lab.does(&Command::Silent { nodes, down: true });
     assert!(awaited(&lab.conf, &lab.state).is_empty());
+}
+
+/// The disk was full when the controller began, so that its beginning was not saved.
+#[test]
+fn the_first_change_after_a_restore_holds_what_follows_from_it_whatever_it_is() {
+    let mut lab = Lab::new();
+    lab.registers("n1", &[]);
+    lab.registers("n2", &[]);
+    lab.job(7, unbegun());
+    (lab.now, lab.incarnation) = (2000, TWO);
+    let start = starts(7);
+    lab.does(&start);
+    assert_eq!(lab.of(7).state, state::PENDING, "it may run on a node that has not registered");
+    assert_eq!((lab.state.next_id, lab.state.unseen), (1100, Some((100, 1100))));
+    let mut lab = Lab::new();
+    (lab.now, lab.incarnation) = (2000, TWO);
+    let desc = JobDesc {
+        script: "#!/bin/sh\n".into(),
+        environment: vec!["A=b".into()],
+        deadline: Time(0),
+        immediate: 0,
+        x11: 0,
+        bitflags: 0,
+        ..JobDesc::unset()
+    };
+    let who = Who { uid: 7, gid: 7, name: "u".into(), ..Who::default() };
+    let (desc, request) = (Box::new(desc), vec![7; 16]);
+    lab.does(&Command::Submit { desc, who, owner: None, request });
+    assert!(lab.state.job(1100).is_some() && lab.state.job(100).is_none());
+    lab.does(&Command::Begin);
+    assert_eq!(lab.state.next_id, 1101, "once");
+}
+
+#[test]
+fn a_job_that_may_run_elsewhere_is_started_when_every_node_has_registered() {
+    let mut lab = Lab::new();
+    lab.registers("n1", &[]);
+    lab.registers("n2", &[]);
+    lab.job(7, unbegun());
+    lab.now = 2000;
+    lab.is_restored();
+    let start = starts(7);
+    lab.registers("n1", &[]);
+    lab.does(&start);
+    assert_eq!(lab.of(7).state, state::PENDING);
+    lab.registers("n2", &[]);
+    lab.does(&start);
+    assert_eq!(lab.of(7).state, state::RUNNING);
 }
