@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use crate::controller::log::Wish;
     use crate::slurm::conf::Conf;
+    use rustix::process::{Resource, Rlimit, setrlimit};
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
     use std::process::{Command, ExitStatus};
@@ -119,6 +120,8 @@ mod tests {
 
     /// In a process of its own: begins what panics, and waits.
     fn panicking(kind: &str) -> ! {
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        setrlimit(Resource::Core, none).unwrap();
         let text = "ClusterName=c\nSlurmctldHost=h\nNodeName=n\nPartitionName=p Nodes=n\n";
         let conf = Conf::read(Path::new("/slurm.conf"), &mut |_| Ok(text.to_owned())).unwrap();
         log::start(&Wish { foreground: true, ..Wish::default() }, &conf, None).unwrap();

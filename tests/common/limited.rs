@@ -1,6 +1,6 @@
 //! What a test waits for, and not for ever.
 //!
-//! What programs say goes to files: a pipe that one of their children keeps open is waited for, too.
+//! What programs say goes to files: a pipe that a child of theirs keeps open is waited for, too.
 
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
