@@ -100,7 +100,7 @@ fn deposed() -> Life {
             assert!(zombie.save(common::model::batch(&asked)).is_err());
         }
         for _ in 0..saves {
-            if life.save(&disk, &store).0 % 4 == 0 {
+            if life.save(&disk, &store).0.is_multiple_of(4) {
                 store.checkpoint().unwrap();
             }
         }

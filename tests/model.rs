@@ -5,8 +5,8 @@
 //! durable and a random choice of what is not, at any moment of the last step.
 //!
 //! `PROPTEST_CASES` sets the number of cases, `PROPTEST_RNG_SEED` the seed, which a failure prints
-//! with the shortest steps that still fail. Without it the seed is always the same, so that each run
-//! is the same; `tools/soak model` takes new ones. No failure file is written: a case that once
+//! with the shortest steps that still fail. Without it the seed is always the same, and so is each
+//! run; `tools/soak model` takes new ones. No failure file is written: a case that once
 //! failed becomes a test by name.
 
 #[allow(dead_code, reason = "every test binary uses a part of it")]

@@ -29,7 +29,7 @@ fn lived_in() -> Life {
     let mut life = Life::begin(&disk);
     for _ in 1..=22 {
         let lsn = life.save(&disk, &store);
-        if lsn.0 % 5 == 0 {
+        if lsn.0.is_multiple_of(5) {
             store.checkpoint().unwrap();
         }
     }

@@ -1,6 +1,6 @@
 //! What several test binaries share: a model of the state, a disk whose process dies, numbers that
-//! repeat from their seed, a disk that is held up, and one whose user freezes; and limits to what is
-//! waited for.
+//! repeat from their seed, a disk that is held up, and one whose user freezes; and limits to what
+//! is waited for.
 
 pub mod frail;
 pub mod frozen;

@@ -56,7 +56,7 @@ pub fn killed(saves: &[u64], every: u64) -> Life {
         let store = Store::open_on(shared(&disk), tiny(&disk), Arc::new(Local)).unwrap();
         assert_eq!(store.report().torn_tail.is_some(), life.newest() > 0);
         for _ in 0..*saves {
-            if life.save(&disk, &store).0 % every == 0 {
+            if life.save(&disk, &store).0.is_multiple_of(every) {
                 store.checkpoint().unwrap();
             }
         }
