@@ -310,6 +310,7 @@ fn nothing_is_done_for_a_user_who_may_not_whatever_a_body_says_of_him() {
     let dir = tempfile::tempdir().unwrap();
     let service = service(dir.path());
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    assert!(runtime.block_on(service.begin()));
     let before = of_others(&service);
     let mut choose = chooser(2);
     let ask = |uid: u32, message: Message| {
