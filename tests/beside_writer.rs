@@ -7,7 +7,7 @@
 mod common;
 
 use common::frozen::Frozen;
-use common::limited::until;
+use common::limited::{sets, until};
 use common::{fake_disk, shared, tiny};
 use statedir::base::{Local, Lsn};
 use statedir::store::{Level, Verified, verify};
@@ -138,15 +138,6 @@ fn look(path: &Path, looker: u64, runs: u64, progress: &Progress) {
     assert!(last.0 > 0 && acknowledged > 0, "there was something to see");
 }
 
-/// Ends the writer also where a looker panics.
-struct Over<'a>(&'a Progress);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.over.store(true, Ordering::Release);
-    }
-}
-
 #[test]
 fn verification_beside_a_writer_gives_no_false_alarm() {
     let asked = std::env::var("STATEDIR_VERIFY_RUNS").ok();
@@ -161,7 +152,7 @@ fn verification_beside_a_writer_gives_no_false_alarm() {
                 live(&path, &progress);
             }
         });
-        let _over = Over(&progress);
+        let _over = sets(&progress.over);
         until("a snapshot is there", || {
             assert!(!writer.is_finished(), "it writes until it is told");
             progress.snapshots.load(Ordering::Relaxed) > 0

@@ -15,7 +15,7 @@ mod keyed;
 #[path = "durable/own.rs"]
 mod own;
 
-use cluster::{Controller, EndsIt, free_port, limited, until};
+use cluster::{Controller, free_port, limited, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -111,7 +111,7 @@ fn metrics_under_load_are_well_formed_never_go_back_and_say_what_clients_were_to
     const EACH: usize = 100;
     let over = AtomicBool::new(false);
     let scrapes = std::thread::scope(|scope| {
-        let ends = EndsIt(&over);
+        let ends = limited::sets(&over);
         let submitters = [(); 4]
             .map(|()| scope.spawn(|| (0..EACH).filter(|_| client.submit(&ours).is_some()).count()));
         let scraper = scope.spawn(|| {

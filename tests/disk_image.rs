@@ -24,7 +24,7 @@ mod programs;
 #[path = "failover/space.rs"]
 mod space;
 
-use cluster::EndsIt;
+use cluster::limited::sets;
 use judge::Told;
 use lab::{Lab, PAIR, Shape, lab_of};
 use rustix::process::Signal;
@@ -152,7 +152,7 @@ fn regular_snapshots_instance_recovery_loses_nothing_and_an_old_one_harms_no_run
     // Of this instant, in a stream of submissions.
     let (stream, ends) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let before = std::thread::scope(|scope| {
-        let over = EndsIt(&ends);
+        let over = sets(&ends);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !ends.load(Ordering::Acquire) {

@@ -21,7 +21,7 @@ mod own;
 #[path = "programs/mod.rs"]
 mod programs;
 
-use cluster::{Controller, EndsIt, Munged, limited, until};
+use cluster::{Controller, Munged, limited, until};
 use judge::{Lost, Told};
 use statedir::slurm::auth::Auth;
 use statedir::slurm::auth::munge::{Info, Munge};
@@ -60,7 +60,7 @@ fn kill_in_the_stream(
     let (told, stop, count) = (Mutex::new(Vec::new()), AtomicBool::new(false), AtomicUsize::new(0));
     let asked = controller.beside();
     std::thread::scope(|scope| {
-        let ends = EndsIt(&stop);
+        let ends = limited::sets(&stop);
         for client in 0..CLIENTS {
             let (told, stop, count, asked, submit) = (&told, &stop, &count, &asked, &submit);
             scope.spawn(move || {

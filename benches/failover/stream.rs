@@ -1,6 +1,6 @@
 //! Loops of sbatch, and the gaps between what they are told.
 
-use crate::cluster::{EndsIt, limited};
+use crate::cluster::limited;
 use crate::lab::{Lab, Side};
 use crate::{Flags, Kind};
 use rustix::process::Signal;
@@ -89,7 +89,7 @@ pub fn play(lab: &mut Lab, kind: Kind, primary: usize, flags: &Flags) -> Outcome
     let (dir, conf) = (lab.dir.clone(), lab.clients(first));
     let (mut event, mut end, mut never) = (Duration::ZERO, Duration::ZERO, false);
     std::thread::scope(|scope| {
-        let ends = EndsIt(&stop);
+        let ends = limited::sets(&stop);
         for client in 0..LOOPS {
             let (seen, stop, dir, conf) = (&seen, &stop, &dir, &conf);
             let held = client >= flags.running;

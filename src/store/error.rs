@@ -240,24 +240,24 @@ impl OpenError {
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The LSN or time lies outside the retained history.
+    /// The LSN lies outside the retained history, or in a gap that a deletion has left in it.
     #[error("outside the retained history: lsn {oldest} to {newest}")]
     OutOfRange {
-        /// The oldest LSN that can be read.
+        /// The oldest LSN that can be read; of a gap, the first one above it.
         oldest: Lsn,
         /// The newest one.
         newest: Lsn,
     },
-    /// No save is as old as this.
+    /// No save is as old as this, or it lies in such a gap.
     #[error("before the retained history, which begins at {oldest:?}")]
     TooEarly {
-        /// Time of the oldest state that can be read.
+        /// The first later time of which the state can be read.
         oldest: Nanos,
     },
     /// The follower was too slow: what it wants is deleted.
     #[error("too far behind: saves from lsn {oldest} on are retained")]
     Behind {
-        /// The oldest LSN whose save can be read.
+        /// The first later LSN whose save can be read, or will be.
         oldest: Lsn,
     },
     /// The store cannot be opened for reading.

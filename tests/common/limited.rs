@@ -5,6 +5,7 @@
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a program, or whatever must come, may take. Nothing is measured by it.
@@ -21,6 +22,11 @@ impl<F: Fn()> Drop for AtEnd<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// Sets a flag when it goes.
+pub fn sets(flag: &AtomicBool) -> AtEnd<impl Fn()> {
+    AtEnd(|| flag.store(true, Ordering::Release))
 }
 
 /// Waits until `ready` says so.

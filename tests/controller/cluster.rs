@@ -5,7 +5,6 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[path = "../common/limited.rs"]
 pub mod limited;
@@ -36,16 +35,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// Sets a flag when it goes, also where a test fails: threads that run until then would keep it
-/// from ever ending.
-pub struct EndsIt<'a>(pub &'a AtomicBool);
-
-impl Drop for EndsIt<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }
 

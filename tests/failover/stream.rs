@@ -1,6 +1,7 @@
 //! A stream of submissions, and what happens to the controllers in it.
 
-use crate::cluster::{EndsIt, until_none};
+use crate::cluster::limited::sets;
+use crate::cluster::until_none;
 use crate::judge::{self, Told};
 use crate::lab::{Lab, NAMES};
 use rustix::process::Signal;
@@ -217,7 +218,7 @@ fn one(lab: &mut Lab, Failover { kind, moment, primary }: Failover) -> (Seen, Du
     let mut happened = Duration::ZERO;
     let beside = lab.beside();
     std::thread::scope(|scope| {
-        let ends = EndsIt(&stop);
+        let ends = sets(&stop);
         for client in 0..CLIENTS {
             let (seen, stop, beside) = (&seen, &stop, &beside);
             scope.spawn(move || {

@@ -3,9 +3,9 @@
 //! Invariants, whatever was proposed and however long ago: a core is never given twice, unless jobs
 //! share it, and then to no more of them than OverSubscribe says; nor is memory given beyond what a
 //! node has; a node that takes no work gets none, and one that a user has for himself is nobody
-//! else's; a job starts only if nothing but room kept it waiting, and after a restore
-//! only when every node has said what it runs; a task of an array becomes a job
-//! of its own in the same save in which it starts.
+//! else's; a job starts only if nothing but room kept it waiting, one from before a restore only
+//! when every node has said what it runs; a task of an array becomes a job of its own in the same
+//! save in which it starts.
 
 use crate::controller::core::array::{Split, has as has_task, split};
 use crate::controller::core::ending::next;

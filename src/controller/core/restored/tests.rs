@@ -30,6 +30,15 @@ impl Lab {
         lab
     }
 
+    /// Job 7; both nodes have registered.
+    fn with_a_job_that_waits() -> Lab {
+        let mut lab = Lab::new();
+        lab.registers("n1", &[]);
+        lab.registers("n2", &[]);
+        lab.job(7, unbegun());
+        lab
+    }
+
     /// A controller begins with the store restored.
     fn is_restored(&mut self) {
         self.incarnation = TWO;
@@ -188,10 +197,7 @@ fn nothing_starts_until_every_node_has_registered_or_is_out() {
 /// The disk was full when the controller began, so that its beginning was not saved.
 #[test]
 fn the_first_change_after_a_restore_holds_what_follows_from_it_whatever_it_is() {
-    let mut lab = Lab::new();
-    lab.registers("n1", &[]);
-    lab.registers("n2", &[]);
-    lab.job(7, unbegun());
+    let mut lab = Lab::with_a_job_that_waits();
     (lab.now, lab.incarnation) = (2000, TWO);
     let start = starts(7);
     lab.does(&start);
@@ -218,10 +224,7 @@ fn the_first_change_after_a_restore_holds_what_follows_from_it_whatever_it_is() 
 
 #[test]
 fn a_job_that_may_run_elsewhere_is_started_when_every_node_has_registered() {
-    let mut lab = Lab::new();
-    lab.registers("n1", &[]);
-    lab.registers("n2", &[]);
-    lab.job(7, unbegun());
+    let mut lab = Lab::with_a_job_that_waits();
     lab.now = 2000;
     lab.is_restored();
     let start = starts(7);
